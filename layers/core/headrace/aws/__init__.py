@@ -1,0 +1,1 @@
+"""The thin adapters: everything in Headrace that talks to AWS."""

@@ -1,0 +1,175 @@
+"""The ledger's adapter: conditional writes to one DynamoDB table.
+
+A conditional write whose reply is lost looks failed on the SDK's own retry, so `create` reads the
+item back (`ReturnValuesOnConditionCheckFailure`) and calls an equal item its own.
+"""
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any, Self, TypeVar
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+
+from headrace.aws.clients import client
+from headrace.errors import LedgerError
+from headrace.records import Key, Record
+
+R = TypeVar("R", bound=Record)
+
+_serialize = TypeSerializer().serialize
+_deserialize = TypeDeserializer().deserialize
+
+
+class Ledger:
+    """Reads and conditional writes of records in one table."""
+
+    def __init__(self, table: str, dynamodb: Any) -> None:
+        self._table = table
+        self._dynamodb = dynamodb
+
+    @classmethod
+    def of(cls, table: str) -> Self:
+        """Return the ledger in `table`, with the process's own client."""
+        return cls(table, client("dynamodb"))
+
+    def get(self, kind: type[R], key: Key) -> R | None:
+        """Return the record at `key`, read consistently, or None when there is none."""
+        reply = self._dynamodb.get_item(
+            TableName=self._table, Key=_marshal(key.model_dump()), ConsistentRead=True
+        )
+        return _record(kind, reply["Item"]) if "Item" in reply else None
+
+    def query(self, kind: type[R], pk: str, sk_prefix: str = "") -> Iterator[R]:
+        """Yield the records of a partition whose sort key starts with `sk_prefix`, in its order."""
+        pages = self._dynamodb.get_paginator("query").paginate(
+            TableName=self._table,
+            ConsistentRead=True,
+            KeyConditionExpression="pk = :pk" + (" AND begins_with(sk, :sk)" if sk_prefix else ""),
+            ExpressionAttributeValues=_marshal(
+                {":pk": pk} | ({":sk": sk_prefix} if sk_prefix else {})
+            ),
+        )
+        for page in pages:
+            for item in page["Items"]:
+                yield _record(kind, item)
+
+    def create(self, record: R) -> R | None:
+        """Write a new record. Return None when it is ours, or the record that was there before.
+
+        An equal record that is already there counts as ours: a lost reply looks the same.
+        """
+        item = record.item()
+        try:
+            self._dynamodb.put_item(
+                TableName=self._table,
+                Item=_marshal(item),
+                ConditionExpression="attribute_not_exists(pk)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self._dynamodb.exceptions.ConditionalCheckFailedException as error:
+            existing = _record(type(record), error.response["Item"])
+            return None if existing == record else existing
+        return None
+
+    def put(self, record: Record) -> None:
+        """Write a record whatever was there; for facts that are recomputed, never claimed."""
+        self._dynamodb.put_item(TableName=self._table, Item=_marshal(record.item()))
+
+    def put_if_newer(self, record: Record, attribute: str) -> bool:
+        """Write unless the stored record's `attribute` (text that sorts) is as new or newer.
+
+        Returns whether it was written: an older fact never overwrites a newer one.
+        """
+        item = record.item()
+        return self._conditionally(
+            lambda: self._dynamodb.put_item(
+                TableName=self._table,
+                Item=_marshal(item),
+                ConditionExpression="attribute_not_exists(pk) OR #a < :new",
+                ExpressionAttributeNames={"#a": attribute},
+                ExpressionAttributeValues=_marshal({":new": item[attribute]}),
+            )
+        )
+
+    def update(
+        self, key: Key, changes: Mapping[str, Any], expect: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Set attributes of an existing record (None removes one) if `expect` still holds.
+
+        Returns whether the change was made; an expected value of None means "absent".
+        """
+        names: dict[str, str] = {}
+        values: dict[str, Any] = {}
+
+        def name(attribute: str) -> str:
+            names[f"#{attribute}"] = attribute
+            return f"#{attribute}"
+
+        def value(label: str, content: Any) -> str:
+            values[f":{label}"] = content
+            return f":{label}"
+
+        sets = [f"{name(a)} = {value(a, v)}" for a, v in changes.items() if v is not None]
+        removes = [name(a) for a, v in changes.items() if v is None]
+        conditions = ["attribute_exists(pk)"] + [
+            f"attribute_not_exists({name(a)})"
+            if v is None
+            else f"{name(a)} = {value(f'expected_{a}', v)}"
+            for a, v in (expect or {}).items()
+        ]
+        expression = (f"SET {', '.join(sets)}" if sets else "") + (
+            f" REMOVE {', '.join(removes)}" if removes else ""
+        )
+        return self._conditionally(
+            lambda: self._dynamodb.update_item(
+                TableName=self._table,
+                Key=_marshal(key.model_dump()),
+                UpdateExpression=expression.strip(),
+                ConditionExpression=" AND ".join(conditions),
+                ExpressionAttributeNames=names,
+                **({"ExpressionAttributeValues": _marshal(values)} if values else {}),
+            )
+        )
+
+    def _conditionally(self, write: Any) -> bool:
+        try:
+            write()
+        except self._dynamodb.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+
+def _marshal(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: _serialize(_to_decimal(v)) for k, v in values.items()}
+
+
+def _to_decimal(value: Any) -> Any:
+    """DynamoDB has no floats: write them as the decimal a person would."""
+    if isinstance(value, float):
+        return Decimal(repr(value))
+    if isinstance(value, Mapping):
+        return {k: _to_decimal(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_to_decimal(v) for v in value]
+    return value
+
+
+def _from_decimal(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, dict):
+        return {k: _from_decimal(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_from_decimal(v) for v in value]
+    return value
+
+
+def _record(kind: type[R], item: Mapping[str, Any]) -> R:
+    attributes = {k: _from_decimal(_deserialize(v)) for k, v in item.items()}
+    found = attributes.pop("kind", None)
+    if found != kind.kind:
+        raise LedgerError(
+            f"The ledger holds a {found!r} at {attributes.get('pk')} / {attributes.get('sk')} "
+            f"where a {kind.kind!r} belongs. Was the table written by hand?"
+        )
+    return kind.model_validate({k: v for k, v in attributes.items() if k not in {"pk", "sk"}})

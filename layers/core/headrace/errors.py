@@ -1,0 +1,45 @@
+"""Faults, as opposed to verdicts: what a state machine may name in Retry or Catch.
+
+HeadraceError
+├── SettingsError           the environment lacks a setting, or it makes no sense
+├── ProjectError            model.yaml or its archive cannot be used
+├── DropError               a key, manifest or file of a drop cannot be understood
+├── TrainingError           a run cannot be planned, or its outputs cannot be read
+├── DeploymentError         a package cannot be deployed, or an endpoint does not serve it
+│   └── EndpointBusyError   the endpoint is being updated: try again later
+└── LedgerError             the ledger holds something that should not be there
+
+A rejected dataset or a candidate that is not better is none of these: it is a verdict.
+"""
+
+
+class HeadraceError(Exception):
+    """Base of every error raised on purpose. Its message says what, where, why, and what to do."""
+
+
+class SettingsError(HeadraceError):
+    """A setting is missing or makes no sense."""
+
+
+class ProjectError(HeadraceError):
+    """A model project cannot be used."""
+
+
+class DropError(HeadraceError):
+    """Something of a drop cannot be understood."""
+
+
+class TrainingError(HeadraceError):
+    """A run cannot be planned, or its outputs cannot be read."""
+
+
+class DeploymentError(HeadraceError):
+    """A package cannot be deployed, or an endpoint does not serve what was asked."""
+
+
+class EndpointBusyError(DeploymentError):
+    """The endpoint is being created or updated by somebody else; retry later."""
+
+
+class LedgerError(HeadraceError):
+    """The ledger holds something that should not be there."""

@@ -1,0 +1,64 @@
+"""Deterministic names: the same cause always gives the same name, so that a replay is harmless.
+
+SageMaker allows 63 characters of `[a-zA-Z0-9-]` in most names, Step Functions 80 in an
+execution's.
+"""
+
+import hashlib
+import re
+
+MODEL_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
+MODEL_MAX_LENGTH = 32
+_SAGEMAKER_MAX_LENGTH = 63
+_EXECUTION_MAX_LENGTH = 80
+
+
+def digest(*parts: str, length: int = 10) -> str:
+    """Return `length` hex digits that stand for `parts`, whose order and boundaries count."""
+    joined = "\x00".join(parts).encode()
+    return hashlib.sha256(joined).hexdigest()[:length]
+
+
+def run_id(model: str, dataset_version: str, project_version: str) -> str:
+    """Name the run that these data and this code cause."""
+    return f"{model}-{digest(dataset_version, project_version)}"
+
+
+def deployment_id(model: str, package_version: int, approved_at: str) -> str:
+    """Name the deployment that this approval causes; approving again is another deployment."""
+    return f"{model}-v{package_version}-{digest(approved_at, length=8)}"
+
+
+def execution_name(*parts: str) -> str:
+    """Return a valid execution name (<= 80 characters) that is unique to `parts`."""
+    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", "-".join(parts))
+    suffix = digest(*parts)
+    return f"{readable[: _EXECUTION_MAX_LENGTH - len(suffix) - 1]}-{suffix}"
+
+
+def sagemaker_name(stack: str, *parts: str) -> str:
+    """Return a SageMaker resource name that starts with the stack's (IAM is scoped to it).
+
+    It is cut and given a digest when longer than 63 characters, so it stays unique to its parts.
+    """
+    name = "-".join((stack, *parts))
+    if len(name) <= _SAGEMAKER_MAX_LENGTH:
+        return name
+    suffix = digest(name)
+    return f"{name[: _SAGEMAKER_MAX_LENGTH - len(suffix) - 1].rstrip('-')}-{suffix}"
+
+
+def endpoint_name(stack: str, model: str) -> str:
+    """Name the endpoint that serves `model`."""
+    return sagemaker_name(stack, model)
+
+
+def package_group_name(stack: str, model: str) -> str:
+    """Name the model package group of `model`."""
+    return sagemaker_name(stack, model)
+
+
+def model_of(stack: str, package_group: str) -> str | None:
+    """Return the model a package group belongs to, or None when it is not this stack's."""
+    prefix = f"{stack}-"
+    return package_group.removeprefix(prefix) if package_group.startswith(prefix) else None

@@ -1,0 +1,244 @@
+"""What the ledger remembers: one record class per thing of the journey.
+
+The ledger is one DynamoDB table with keys `pk` and `sk`. Every record knows its key:
+
+| record | pk | sk |
+|---|---|---|
+| ModelRecord | `models` | `<model>` |
+| ProjectRecord | `model#<model>` | `project#<version>` |
+| DropRecord | `model#<model>` | `drop#<drop>` |
+| ObjectRecord | `drop#<model>/<drop>` | `object#<key>` |
+| DatasetRecord | `model#<model>` | `dataset#<version>` |
+| RunRecord | `model#<model>` | `run#<run>` |
+| DeploymentRecord | `model#<model>` | `deployment#<deployment>` |
+| EndpointRecord | `endpoints` | `<endpoint>` |
+
+Times are ISO 8601 in UTC with a `Z`, so they sort as text.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+def now() -> str:
+    """Return the present as the ledger writes it: ISO 8601, UTC, milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Key(BaseModel):
+    """The primary key of one record."""
+
+    model_config = ConfigDict(frozen=True)
+    pk: str
+    sk: str
+
+
+class Record(BaseModel):
+    """Something the ledger remembers. Unknown attributes are kept out, so a typo is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+    kind: ClassVar[str]
+
+    def key(self) -> Key:
+        """Return where this record lives."""
+        raise NotImplementedError
+
+    def item(self) -> dict[str, Any]:
+        """Return the record as the ledger stores it: key, kind and attributes without nulls."""
+        return {
+            **self.key().model_dump(),
+            "kind": self.kind,
+            **self.model_dump(mode="json", exclude_none=True),
+        }
+
+
+def model_partition(model: str) -> str:
+    """Return the partition of a model: its projects, drops, datasets, runs, deployments."""
+    return f"model#{model}"
+
+
+class ModelRecord(Record):
+    """A model Headrace knows, and the project version in force."""
+
+    kind: ClassVar[str] = "model"
+    model: str
+    project_version: str
+    published_at: str
+    endpoint: str
+    package_group: str
+    approval: Literal["manual", "automatic"]
+
+    def key(self) -> Key:
+        """Return where this record lives."""
+        return Key(pk="models", sk=self.model)
+
+
+class ProjectRecord(Record):
+    """One published version of a model project, or why it was refused."""
+
+    kind: ClassVar[str] = "project"
+    model: str
+    project_version: str
+    uri: str
+    status: Literal["published", "refused"]
+    published_at: str
+    commit: str | None = None
+    publisher: str | None = None
+    reasons: list[str] = []
+
+    def key(self) -> Key:
+        """Return where this record lives."""
+        return Key(pk=model_partition(self.model), sk=f"project#{self.project_version}")
+
+
+DropState = Literal["open", "sealed", "accepted", "quarantined", "incomplete", "failed"]
+
+
+class DropRecord(Record):
+    """One drop: open while objects arrive, sealed when complete, then its verdict."""
+
+    kind: ClassVar[str] = "drop"
+    model: str
+    drop: str
+    state: DropState
+    first_seen_at: str
+    last_seen_at: str
+    sealed_at: str | None = None
+    ended_at: str | None = None
+    execution_arn: str | None = None
+    dataset_version: str | None = None
+    rows: int | None = None
+    files: int | None = None
+    quarantined_rows: int | None = None
+    quarantined_files: int | None = None
+    reasons: list[str] = []
+
+    def key(self) -> Key:
+        """Return where this record lives."""
+        return Key(pk=model_partition(self.model), sk=f"drop#{self.drop}")
+
+
+class ObjectRecord(Record):
+    """One object of a drop, pinned to the version of its newest event, and what became of it."""
+
+    kind: ClassVar[str] = "object"
+    model: str
+    drop: str
+    object_key: str
+    version_id: str
+    sequencer: str
+    size: int
+    etag: str
+    seen_at: str
+    verdict: Literal["accepted", "quarantined"] | None = None
+    dataset_version: str | None = None
+    sha256: str | None = None
+    rows: int | None = None
+    quarantined_rows: int | None = None
+    quarantine_uri: str | None = None
+    reasons: list[str] = []
+
+    def key(self) -> Key:
+        """Return where this record lives."""
+        return Key(pk=f"drop#{self.model}/{self.drop}", sk=f"object#{self.object_key}")
+
+
+class DatasetRecord(Record):
+    """One immutable dataset version, named by the hash of its contents."""
+
+    kind: ClassVar[str] = "dataset"
+    model: str
+    dataset_version: str
+    drop: str
+    uri: str
+    rows: int
+    files: int
+    accepted_at: str
+
+    def key(self) -> Key:
+        """Return where this record lives."""
+        return Key(pk=model_partition(self.model), sk=f"dataset#{self.dataset_version}")
+
+
+RunStatus = Literal["training", "better", "not better", "failed", "refused"]
+
+
+class RunRecord(Record):
+    """One training journey: what it was made from, its plan, and its verdict with the numbers."""
+
+    kind: ClassVar[str] = "run"
+    model: str
+    run: str
+    status: RunStatus
+    reason: str
+    dataset_version: str
+    dataset_versions: list[str]
+    data_hash: str
+    project_version: str
+    commit: str | None = None
+    execution_arn: str
+    training_job: str
+    image: str
+    champion_package_arn: str | None = None
+    started_at: str
+    ended_at: str | None = None
+    job_seconds: float | None = None
+    metric: str | None = None
+    candidate_value: float | None = None
+    champion_value: float | None = None
+    baseline_value: float | None = None
+    package_arn: str | None = None
+    artifact_sha256: str | None = None
+    evaluation_uri: str | None = None
+    reasons: list[str] = []
+
+    def key(self) -> Key:
+        """Return where this record lives."""
+        return Key(pk=model_partition(self.model), sk=f"run#{self.run}")
+
+
+DeploymentStatus = Literal["deploying", "live", "refused", "failed"]
+
+
+class DeploymentRecord(Record):
+    """One attempt to move an endpoint to an approved package."""
+
+    kind: ClassVar[str] = "deployment"
+    model: str
+    deployment: str
+    status: DeploymentStatus
+    endpoint: str
+    package_arn: str
+    package_version: int
+    execution_arn: str
+    endpoint_config: str | None = None
+    approved_by: str | None = None
+    approval_description: str | None = None
+    started_at: str
+    ended_at: str | None = None
+    reasons: list[str] = []
+
+    def key(self) -> Key:
+        """Return where this record lives."""
+        return Key(pk=model_partition(self.model), sk=f"deployment#{self.deployment}")
+
+
+class EndpointRecord(Record):
+    """What an endpoint serves by our knowledge, and who waits for its next state change."""
+
+    kind: ClassVar[str] = "endpoint"
+    model: str
+    endpoint: str
+    package_arn: str | None = None
+    package_version: int | None = None
+    endpoint_config: str | None = None
+    live_since: str | None = None
+    waiting_deployment: str | None = None
+    waiting_config: str | None = None
+    task_token: str | None = None
+
+    def key(self) -> Key:
+        """Return where this record lives."""
+        return Key(pk="endpoints", sk=self.endpoint)
