@@ -187,8 +187,13 @@ class ModelDefinition(Section):
     @model_validator(mode="after")
     def _columns_make_sense(self) -> "ModelDefinition":
         data, evaluation = self.data, self.evaluation
-        named = {"label": [data.label], "entity": [data.entity], "event_time": [data.event_time]}
-        named |= {"exclude": list(data.exclude), "evaluation.slices": list(evaluation.slices)}
+        named: dict[str, list[str | None]] = {
+            "label": [data.label],
+            "entity": [data.entity],
+            "event_time": [data.event_time],
+            "exclude": [*data.exclude],
+            "evaluation.slices": [*evaluation.slices],
+        }
         for field, columns in named.items():
             for column in columns:
                 if data.columns and column is not None and column not in data.columns:
