@@ -174,13 +174,14 @@ class RunRecord(Record):
     status: RunStatus
     reason: str
     dataset_version: str
-    dataset_versions: list[str]
-    data_hash: str
     project_version: str
-    commit: str | None = None
     execution_arn: str
     training_job: str
-    image: str
+    # What the plan adds, once it is made:
+    dataset_versions: list[str] = []
+    data_hash: str | None = None
+    commit: str | None = None
+    image: str | None = None
     champion_package_arn: str | None = None
     started_at: str
     ended_at: str | None = None
@@ -193,6 +194,7 @@ class RunRecord(Record):
     artifact_sha256: str | None = None
     evaluation_uri: str | None = None
     reasons: list[str] = []
+    notes: list[str] = []
 
     def key(self) -> Key:
         """Return where this record lives."""
@@ -213,6 +215,7 @@ class DeploymentRecord(Record):
     package_arn: str
     package_version: int
     execution_arn: str
+    run: str | None = None
     endpoint_config: str | None = None
     approved_by: str | None = None
     approval_description: str | None = None
@@ -237,6 +240,8 @@ class EndpointRecord(Record):
     live_since: str | None = None
     waiting_deployment: str | None = None
     waiting_config: str | None = None
+    # When SageMaker had last changed the endpoint before the waiting deployment touched it.
+    waiting_since: str | None = None
     task_token: str | None = None
 
     def key(self) -> Key:

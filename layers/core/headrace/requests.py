@@ -1,0 +1,260 @@
+"""Every SageMaker request Headrace makes, built in one place by pure functions.
+
+State machines pass them on as they are, and the tests hold each against botocore's service model.
+What every request of a kind shares (keys, subnets, isolation, roles, tags) comes from the settings.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from headrace import names
+from headrace.definition import Deployment, Training
+from headrace.settings import Settings
+
+Request = dict[str, Any]
+
+VARIANT = "champion"
+CONTENT_TYPES = ["application/json", "text/csv", "application/vnd.apache.parquet"]
+RESPONSE_TYPES = ["application/json", "text/csv"]
+
+
+def build_training_job(
+    settings: Settings,
+    training: Training,
+    *,
+    name: str,
+    image: str,
+    channels: Mapping[str, str],
+    manifest_channels: Mapping[str, str],
+    output_uri: str,
+    checkpoint_uri: str,
+    tags: Mapping[str, str],
+) -> Request:
+    """Build CreateTrainingJob: one instance, every channel copied to its disk before it starts.
+
+    `channels` map a channel's name to an S3 prefix, `manifest_channels` to a manifest object.
+    SageMaker retries faults of its own (`RetryStrategy`) within the same time limit.
+    """
+    runtime = training.max_runtime_minutes * 60
+    stopping = {"MaxRuntimeInSeconds": runtime}
+    spot: Request = {}
+    if training.spot:
+        # Waiting for capacity counts too: MaxWaitTime must be at least MaxRuntime.
+        stopping["MaxWaitTimeInSeconds"] = 2 * runtime
+        spot = {"EnableManagedSpotTraining": True, "CheckpointConfig": {"S3Uri": checkpoint_uri}}
+    return {
+        "TrainingJobName": name,
+        "AlgorithmSpecification": {"TrainingImage": image, "TrainingInputMode": "File"},
+        "RoleArn": settings.job_role_arn,
+        "HyperParameters": {k: _as_text(v) for k, v in training.hyperparameters.items()},
+        "InputDataConfig": [
+            *(_channel(name, "ManifestFile", uri) for name, uri in manifest_channels.items()),
+            *(_channel(name, "S3Prefix", uri) for name, uri in channels.items()),
+        ],
+        "OutputDataConfig": {"S3OutputPath": output_uri, **_key(settings, "KmsKeyId")},
+        "ResourceConfig": {
+            "InstanceType": training.instance_type,
+            "InstanceCount": 1,
+            "VolumeSizeInGB": training.volume_gb,
+            **_key(settings, "VolumeKmsKeyId"),
+        },
+        "StoppingCondition": stopping,
+        "RetryStrategy": {"MaximumRetryAttempts": 2},
+        "EnableNetworkIsolation": settings.network_isolation,
+        **_vpc(settings),
+        **spot,
+        "Tags": _tags(tags),
+    }
+
+
+def build_model_package(
+    *,
+    group: str,
+    token: str,
+    description: str,
+    image: str,
+    artifact_uri: str,
+    instance_type: str,
+    evaluation_uri: str,
+    evaluation_sha256: str,
+    metadata: Mapping[str, str],
+) -> Request:
+    """Build CreateModelPackage: a version that waits for an approval, whoever may give it.
+
+    Versioned packages take no tags (API reference, CreateModelPackage): the group carries those,
+    and what is particular to this version goes into its customer metadata.
+    """
+    return {
+        "ModelPackageGroupName": group,
+        "ModelPackageDescription": description[:1024],
+        "ModelApprovalStatus": "PendingManualApproval",
+        "ClientToken": names.digest(token, length=32),
+        "InferenceSpecification": {
+            "Containers": [{"Image": image, "ModelDataUrl": artifact_uri}],
+            "SupportedContentTypes": CONTENT_TYPES,
+            "SupportedResponseMIMETypes": RESPONSE_TYPES,
+            "SupportedRealtimeInferenceInstanceTypes": [instance_type],
+            "SupportedTransformInstanceTypes": [instance_type],
+        },
+        "ModelMetrics": {
+            "ModelQuality": {
+                "Statistics": {
+                    "ContentType": "application/json",
+                    "ContentDigest": f"sha256:{evaluation_sha256}",
+                    "S3Uri": evaluation_uri,
+                }
+            }
+        },
+        "CustomerMetadataProperties": dict(metadata),
+    }
+
+
+def build_package_group(*, name: str, description: str, tags: Mapping[str, str]) -> Request:
+    """Build CreateModelPackageGroup; its tags hold for every version in it."""
+    return {
+        "ModelPackageGroupName": name,
+        "ModelPackageGroupDescription": description[:1024] or name,
+        "Tags": _tags(tags),
+    }
+
+
+def build_approval(package_arn: str, reason: str) -> Request:
+    """Build UpdateModelPackage for an approval by policy."""
+    return {
+        "ModelPackageArn": package_arn,
+        "ModelApprovalStatus": "Approved",
+        "ApprovalDescription": reason[:1024],
+    }
+
+
+def build_model(
+    settings: Settings, *, model: str, version: int, package_arn: str, tags: Mapping[str, str]
+) -> Request:
+    """Build CreateModel from a package, which SageMaker itself refuses unless it is approved.
+
+    The name is a digest of all the rest, so a model that already has it is this very model.
+    """
+    request: Request = {
+        "PrimaryContainer": {"ModelPackageName": package_arn},
+        "ExecutionRoleArn": settings.serving_role_arn,
+        "EnableNetworkIsolation": settings.network_isolation,
+        **_vpc(settings),
+        "Tags": _tags(tags),
+    }
+    return {"ModelName": _content_name(settings, model, version, request), **request}
+
+
+def build_endpoint_config(
+    settings: Settings,
+    deployment: Deployment,
+    *,
+    model: str,
+    version: int,
+    model_name: str,
+    tags: Mapping[str, str],
+) -> Request:
+    """Build CreateEndpointConfig: one variant, its traffic captured as the project asks.
+
+    The name is a digest of all the rest, so a configuration that already has it is this very one.
+    """
+    request: Request = {
+        "ProductionVariants": [
+            {
+                "VariantName": VARIANT,
+                "ModelName": model_name,
+                "InitialInstanceCount": deployment.instance_count,
+                "InstanceType": deployment.instance_type,
+                "InitialVariantWeight": 1.0,
+            }
+        ],
+        **_key(settings, "KmsKeyId"),
+        **_capture(settings, deployment),
+        "Tags": _tags(tags),
+    }
+    return {"EndpointConfigName": _content_name(settings, model, version, request), **request}
+
+
+def build_endpoint(*, endpoint: str, endpoint_config: str, tags: Mapping[str, str]) -> Request:
+    """Build CreateEndpoint."""
+    return {
+        "EndpointName": endpoint,
+        "EndpointConfigName": endpoint_config,
+        "Tags": _tags(tags),
+    }
+
+
+def build_endpoint_update(
+    *, endpoint: str, endpoint_config: str, strategy: Mapping[str, Any] | None = None
+) -> Request:
+    """Build UpdateEndpoint; the configuration's instance counts hold.
+
+    `strategy` is SageMaker's DeploymentConfig: canary or linear shifts and the alarms that undo
+    them. Without it all traffic moves at once, once the new instances answer.
+    """
+    return {
+        "EndpointName": endpoint,
+        "EndpointConfigName": endpoint_config,
+        **({"DeploymentConfig": dict(strategy)} if strategy else {}),
+    }
+
+
+def _channel(name: str, data_type: str, uri: str) -> Request:
+    return {
+        "ChannelName": name,
+        "DataSource": {
+            "S3DataSource": {
+                "S3DataType": data_type,
+                "S3Uri": uri,
+                "S3DataDistributionType": "FullyReplicated",
+            }
+        },
+    }
+
+
+def _capture(settings: Settings, deployment: Deployment) -> Request:
+    if not deployment.capture_percent:
+        return {}
+    return {
+        "DataCaptureConfig": {
+            "EnableCapture": True,
+            "InitialSamplingPercentage": deployment.capture_percent,
+            "DestinationS3Uri": f"s3://{settings.artifacts_bucket}/captures",
+            **_key(settings, "KmsKeyId"),
+            "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+            # Any other content type is captured as base64.
+            "CaptureContentTypeHeader": {
+                "CsvContentTypes": ["text/csv"],
+                "JsonContentTypes": ["application/json"],
+            },
+        }
+    }
+
+
+def _content_name(settings: Settings, model: str, version: int, request: Request) -> str:
+    content = names.digest(json.dumps(request, sort_keys=True))
+    return names.sagemaker_name(settings.stack, model, f"v{version}", content)
+
+
+def _key(settings: Settings, field: str) -> Request:
+    return {field: settings.kms_key_arn} if settings.kms_key_arn else {}
+
+
+def _vpc(settings: Settings) -> Request:
+    if not settings.subnet_ids:
+        return {}
+    return {
+        "VpcConfig": {
+            "Subnets": settings.subnet_ids.split(","),
+            "SecurityGroupIds": settings.security_group_ids.split(","),
+        }
+    }
+
+
+def _tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"Key": f"headrace:{key}", "Value": value} for key, value in sorted(tags.items())]
+
+
+def _as_text(value: str | float | bool) -> str:
+    """SageMaker's hyperparameters are text; the container reads anything but text as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
