@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Self
-from urllib.parse import urlsplit
 
 from headrace.aws.clients import client
 
@@ -21,13 +20,11 @@ class Location(NamedTuple):
 
     @classmethod
     def of(cls, uri: str) -> Self:
-        """Read `s3://bucket/key`."""
-        parts = urlsplit(uri, allow_fragments=False)
-        if parts.scheme != "s3" or not parts.netloc:
+        """Read `s3://bucket/key`. Not a URL: every character of the key means itself."""
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        if not uri.startswith("s3://") or not bucket:
             raise ValueError(f"{uri!r} is not an S3 address: expected s3://bucket/key")
-        # urlsplit cuts at "?", which is legal in a key.
-        key = parts.path.lstrip("/") + (f"?{parts.query}" if parts.query else "")
-        return cls(parts.netloc, key)
+        return cls(bucket, key)
 
     @property
     def uri(self) -> str:
