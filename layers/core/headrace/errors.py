@@ -3,11 +3,14 @@
 HeadraceError
 ├── SettingsError           the environment lacks a setting, or it makes no sense
 ├── ProjectError            model.yaml or its archive cannot be used
+├── ArchiveError            an archive is damaged, or unpacks to more than its cap
 ├── DropError               a key, manifest or file of a drop cannot be understood
 ├── TrainingError           a run cannot be planned, or its outputs cannot be read
 ├── DeploymentError         a package cannot be deployed, or an endpoint does not serve it
 │   └── EndpointBusyError   the endpoint is being updated: try again later
+├── AnnouncementError       EventBridge did not take an event
 └── LedgerError             the ledger holds something that should not be there
+    └── LedgerBusyError     others write the same records all the time: try again later
 
 A rejected dataset or a candidate that is not better is none of these: it is a verdict.
 """
@@ -23,6 +26,10 @@ class SettingsError(HeadraceError):
 
 class ProjectError(HeadraceError):
     """A model project cannot be used."""
+
+
+class ArchiveError(HeadraceError):
+    """An archive cannot be read, or unpacks to more than it may."""
 
 
 class DropError(HeadraceError):
@@ -41,5 +48,13 @@ class EndpointBusyError(DeploymentError):
     """The endpoint is being created or updated by somebody else; retry later."""
 
 
+class AnnouncementError(HeadraceError):
+    """EventBridge did not take an event."""
+
+
 class LedgerError(HeadraceError):
     """The ledger holds something that should not be there."""
+
+
+class LedgerBusyError(LedgerError):
+    """Others write the same records all the time; retry later."""

@@ -71,6 +71,15 @@ class DropIncomplete(Event):
     reasons: list[str]
 
 
+class RunRefused(Event):
+    """A run could not start; nothing was trained."""
+
+    source: ClassVar[str] = "headrace.training"
+    run: str
+    dataset_version: str
+    reasons: list[str]
+
+
 class CandidateRegistered(Event):
     """A candidate was better and became a model package that awaits approval."""
 
