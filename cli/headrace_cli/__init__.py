@@ -1,0 +1,1 @@
+"""The command line: the same commands for the local AWS and for a real one, by boto3 alone."""

@@ -1,0 +1,1 @@
+"""The demo: the story of the first journeys, told by running them."""

@@ -1,0 +1,265 @@
+"""Builds and deploys the stack with the real `sam`, skipping what is up to date."""
+
+import fcntl
+import hashlib
+import json
+import os
+import subprocess
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from botocore.exceptions import ClientError
+
+from headrace_cli.environments import ROOT, Environment
+from headrace_cli.errors import FailedError, NotUpError, error_code
+from headrace_cli.local_aws import interpreter
+from headrace_cli.stack import describe_stack
+
+_SOURCES = ("template.yaml", "samconfig.toml", "stacks", "functions", "layers", "statemachines")
+_GENERATED = {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
+_COMPLETE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """Which interpreter the functions run on, and where the built template stands."""
+
+    python: str
+    folder: Path
+
+    @property
+    def template(self) -> Path:
+        """The built template that `sam deploy` takes."""
+        return self.folder / "build" / "template.yaml"
+
+    @property
+    def log(self) -> Path:
+        """What sam said."""
+        return self.folder / "sam.log"
+
+
+def fingerprint(root: Path, *more: str) -> str:
+    """Return a digest of everything `sam build` and `sam deploy` read."""
+    digest = hashlib.sha256("\0".join(more).encode())
+    for path in sorted(_files(root)):
+        digest.update(f"\0{path.relative_to(root)}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def is_deployed(environment: Environment, wanted: str) -> bool:
+    """Tell whether this very stack was deployed here last, and is healthy."""
+    try:
+        deployed = json.loads((environment.folder / "deployed.json").read_text())
+    except FileNotFoundError:
+        return False
+    described = describe_stack(environment)
+    return deployed == wanted and described is not None and described[1] in _COMPLETE
+
+
+def remember_deployed(environment: Environment, deployed: str) -> None:
+    """Note what was deployed, for the next `up`."""
+    environment.folder.mkdir(parents=True, exist_ok=True)
+    (environment.folder / "deployed.json").write_text(json.dumps(deployed))
+
+
+def target(environment: Environment, root: Path = ROOT) -> Target:
+    """Return where and for which Python to build; locally functions run on the local AWS's own."""
+    home = root / ".headrace"
+    if not environment.is_local:
+        return Target("", home / "build" / environment.config)
+    wanted = "import sys; sys.stdout.write('%d.%d' % sys.version_info[:2])"
+    found = subprocess.run(
+        [interpreter(root), "-c", wanted], capture_output=True, text=True, check=True
+    )
+    return Target(found.stdout, home / "build" / f"local-python{found.stdout}")
+
+
+def build(environment: Environment, where: Target, wanted: str, root: Path = ROOT) -> bool:
+    """Run `sam build` unless that very source is built already; return whether it ran.
+
+    Raises:
+        FailedError: naming the log and its last lines.
+    """
+    stamp = where.folder / "fingerprint"
+    with _locked(where.folder):
+        if stamp.exists() and stamp.read_text() == wanted and where.template.exists():
+            return False
+        stamp.unlink(missing_ok=True)
+        _sam(
+            [
+                *("build", "--config-env", environment.config),
+                *("--build-dir", str(where.template.parent), *_overrides(environment, where, root)),
+            ],
+            _build_variables(where),
+            where.log,
+            root,
+        )
+        stamp.write_text(wanted)
+    return True
+
+
+def deploy(
+    environment: Environment,
+    where: Target,
+    *,
+    progress: Callable[[str], None],
+    root: Path = ROOT,
+) -> None:
+    """Run `sam deploy`; locally `progress` hears what CloudFormation does meanwhile.
+
+    Raises:
+        FailedError: with what failed, in CloudFormation's words.
+    """
+    arguments = [
+        *("deploy", "--config-env", environment.config),
+        *("--template-file", str(where.template), *_overrides(environment, where, root)),
+    ]
+    variables = {**environment.variables(), "SAM_CLI_TELEMETRY": "0"}
+    began = time.time()
+    try:
+        if environment.is_local:
+            _sam(arguments, variables, where.log, root, lambda: progress(_doing(environment)))
+        else:
+            # It may ask whether to go on, so it has the terminal to itself.
+            _sam(arguments, variables, None, root)
+    except FailedError as error:
+        reasons = failures(environment, since=began)
+        if reasons:
+            said = "\n".join(("The stack was not deployed:", *reasons))
+            raise FailedError(said, error.hint) from error
+        raise
+
+
+def delete(environment: Environment, root: Path = ROOT) -> None:
+    """Run `sam delete`."""
+    arguments = ["delete", "--config-env", environment.config, "--no-prompts"]
+    region = ["--region", environment.region] if environment.region else []
+    arguments += ["--stack-name", environment.stack, *region]
+    _sam(arguments, {**environment.variables(), "SAM_CLI_TELEMETRY": "0"}, None, root)
+
+
+def failures(environment: Environment, since: float) -> list[str]:
+    """Return what failed in the stack since a moment, first cause first, one line each."""
+    failed = [
+        f"  {e['LogicalResourceId']} ({e['ResourceType']}): {e.get('ResourceStatusReason', '')}"
+        for e in _events(environment)
+        if e["ResourceStatus"].endswith("_FAILED")
+        and e["Timestamp"].timestamp() >= since - 1
+        and "cancelled" not in e.get("ResourceStatusReason", "").lower()
+    ]
+    return list(dict.fromkeys(reversed(failed)))
+
+
+def _doing(environment: Environment) -> str:
+    newest = next(iter(_events(environment)), None)
+    if newest is None:
+        return "uploading"
+    return f"{newest['LogicalResourceId']} {newest['ResourceStatus'].lower().replace('_', ' ')}"
+
+
+def _events(environment: Environment) -> list[dict[str, Any]]:
+    """Return the newest events of the stack, newest first; none when there is no stack."""
+    try:
+        reply = environment.client("cloudformation").describe_stack_events(
+            StackName=environment.stack
+        )
+    except ClientError as error:
+        if error_code(error) == "ValidationError" and "does not exist" in str(error):
+            return []
+        raise
+    return list(reply["StackEvents"])
+
+
+def _overrides(environment: Environment, where: Target, root: Path) -> list[str]:
+    """Return parameters: sam takes its own or the file's, so the file's are repeated."""
+    if not where.python:
+        return []
+    sections = tomllib.loads((root / "samconfig.toml").read_text())
+    given = sections[environment.config]["deploy"]["parameters"].get("parameter_overrides", [])
+    given = given.split() if isinstance(given, str) else list(given)
+    return ["--parameter-overrides", *given, f"PythonRuntime=python{where.python}"]
+
+
+def _build_variables(where: Target) -> dict[str, str]:
+    chosen = {"LAMBDA_PYTHON": where.python} if where.python else {}
+    return {**os.environ, "SAM_CLI_TELEMETRY": "0", **chosen}
+
+
+def _sam(
+    arguments: list[str],
+    variables: dict[str, str],
+    log: Path | None,
+    root: Path,
+    meanwhile: Callable[[], None] | None = None,
+) -> None:
+    """Run sam with its output in `log`, or on the terminal; call `meanwhile` now and then."""
+    sam = root / ".venv" / "sam" / "bin" / "sam"
+    if not sam.exists():
+        raise NotUpError(f"sam is not installed: there is no {sam}.", "make setup")
+    # The build runs `make` and an interpreter that must be found beside it.
+    path = os.pathsep.join((str(root / ".venv/dev/bin"), str(root / ".venv/setup/bin")))
+    variables = {**variables, "PATH": f"{path}{os.pathsep}{variables.get('PATH', '')}"}
+    with (
+        _output(log) as output,
+        subprocess.Popen(
+            [sam, *arguments],
+            cwd=root,
+            env=variables,
+            stdout=output,
+            stderr=subprocess.STDOUT if output else None,
+            stdin=subprocess.DEVNULL if output else None,
+        ) as process,
+    ):
+        while process.poll() is None:
+            try:
+                process.wait(0.5)
+            except subprocess.TimeoutExpired:
+                if meanwhile:
+                    meanwhile()
+    if process.returncode:
+        raise FailedError(
+            f"`sam {arguments[0]}` ended with code {process.returncode}.{_tail(log)}",
+            f"Read {log}" if log else "Read what sam printed above.",
+        )
+
+
+@contextmanager
+def _output(log: Path | None) -> Iterator[IO[bytes] | None]:
+    if log is None:
+        yield None
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as file:
+        yield file
+
+
+def _tail(log: Path | None) -> str:
+    if log is None:
+        return ""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return "\n" + "\n".join(f"  {line}" for line in lines[-8:])
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Let one process at a time build into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for name in _SOURCES:
+        source = root / name
+        if source.is_file():
+            yield source
+        for folder, folders, files in os.walk(source):
+            folders[:] = [f for f in folders if f not in _GENERATED and not f.endswith(".egg-info")]
+            yield from (Path(folder, f) for f in files if not f.endswith(".pyc"))

@@ -1,0 +1,86 @@
+"""Sends the source of the tabular image to the stack, whose CodeBuild builds and pushes it."""
+
+import hashlib
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from botocore.exceptions import ClientError
+
+from headrace_cli.environments import ROOT
+from headrace_cli.errors import error_code
+from headrace_cli.session import Session
+from headrace_cli.waiting import wait_for
+
+_SOURCE = Path("containers/tabular")
+_LEFT_OUT = {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
+# The oldest date ZIP can hold: the same source must give the same bytes.
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Image:
+    """The image of one source, in the stack's repository."""
+
+    source: str
+    digest: str
+    built: bool
+
+
+def zip_source(folder: Path) -> bytes:
+    """Return a folder as a ZIP archive that depends on names and contents only."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            inside = path.relative_to(folder)
+            if _LEFT_OUT.isdisjoint(inside.parts):
+                entry = zipfile.ZipInfo(inside.as_posix(), _EPOCH)
+                entry.external_attr = (0o755 if path.stat().st_mode & 0o100 else 0o644) << 16
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(entry, path.read_bytes())
+    return buffer.getvalue()
+
+
+def ensure_image(session: Session, timeout: float, root: Path = ROOT) -> Image:
+    """Return the image of this source, built by the stack first when it is not there.
+
+    Raises:
+        TimedOutError: the image did not appear in time.
+    """
+    content = zip_source(root / _SOURCE)
+    source = hashlib.sha256(content).hexdigest()[:12]
+    found = find_image(session, source)
+    if found:
+        return Image(source, found, built=False)
+    key = f"images/tabular/{source}.zip"
+    session.client("s3").put_object(
+        Bucket=session.stack.artifacts_bucket,
+        Key=key,
+        Body=content,
+        ContentType="application/zip",
+    )
+    digest = wait_for(
+        lambda: find_image(session, source),
+        f"the image of {key} in repository '{session.stack.tabular_repository}'",
+        timeout=timeout,
+        interval=session.environment.poll_seconds,
+        hint="Look at the stack's CodeBuild project, and at its log stream 'image'.",
+    )
+    return Image(source, digest, built=True)
+
+
+def find_image(session: Session, source: str) -> str | None:
+    """Return the digest of the image built from a source, if it is the latest, or None."""
+    try:
+        reply = session.client("ecr").describe_images(
+            repositoryName=session.stack.tabular_repository, imageIds=[{"imageTag": "latest"}]
+        )
+    except ClientError as error:
+        if error_code(error) == "ImageNotFoundException":
+            return None
+        raise
+    for image in reply["imageDetails"]:
+        if source in image.get("imageTags", []):
+            return str(image["imageDigest"])
+    return None

@@ -1,0 +1,29 @@
+"""The entry point of the command line: `headrace = headrace_cli.main:app`."""
+
+from headrace_cli.app import app
+from headrace_cli.commands import (
+    demo,
+    doctor,
+    drops,
+    environment,
+    inference,
+    logs,
+    projects,
+    registry,
+    runs,
+    status,
+)
+
+__all__ = [
+    "app",
+    "demo",
+    "doctor",
+    "drops",
+    "environment",
+    "inference",
+    "logs",
+    "projects",
+    "registry",
+    "runs",
+    "status",
+]

@@ -1,0 +1,122 @@
+"""Follows a model's journey until it is idle, or until a verdict comes."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from botocore.exceptions import ClientError
+
+from headrace_cli.errors import TimedOutError, error_code
+from headrace_cli.journey import (
+    Activity,
+    Journey,
+    Moment,
+    activities,
+    between,
+    history,
+    moments,
+    read_journey,
+    state_now,
+)
+from headrace_cli.session import Session
+
+# A dataset's acceptance causes a run by way of EventBridge; for so long nothing may seem to go on.
+_QUIET_SECONDS = 5.0
+_QUIET_SECONDS_REMOTE = 30.0
+_JOB_LOGS = "/aws/sagemaker/TrainingJobs"
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What was seen, and whether the verdict waited for was among it."""
+
+    moments: list[Moment]
+    reached: bool
+
+
+def watch(
+    session: Session,
+    model: str,
+    *,
+    until: str | None,
+    timeout: float,
+    on_moment: Callable[[Moment], None],
+    on_activity: Callable[[list[str]], None],
+) -> Watched:
+    """Follow the newest drop of a model and all that came after it began to arrive.
+
+    Ends when the verdict `until` has come or, whatever was waited for, when nothing goes on.
+
+    Raises:
+        TimedOutError: neither happened in time.
+    """
+    seen: dict[str, Moment] = {}
+    quiet = _QUIET_SECONDS if session.environment.is_local else _QUIET_SECONDS_REMOTE
+    deadline = time.monotonic() + timeout
+    changed = time.monotonic()
+    journey = read_journey(session, model)
+    since = journey.drops[-1].first_seen_at if journey.drops else ""
+    while True:
+        for moment in moments(journey, since):
+            if moment.id not in seen:
+                seen[moment.id] = moment
+                changed = time.monotonic()
+                on_moment(moment)
+                if until and moment.verdict == until:
+                    return Watched(list(seen.values()), reached=True)
+        going_on = activities(journey)
+        if going_on or is_due(journey):
+            changed = max(changed, time.monotonic() - quiet / 2)
+        elif time.monotonic() - changed > (quiet if until else quiet / 2):
+            return Watched(list(seen.values()), reached=until is None)
+        on_activity([describe(session, activity) for activity in going_on])
+        if time.monotonic() > deadline:
+            raise TimedOutError(
+                f"'{model}' was still busy after {timeout:.0f} s.", f"headrace watch {model}"
+            )
+        time.sleep(session.environment.poll_seconds)
+        journey = read_journey(session, model)
+
+
+def is_due(journey: Journey) -> bool:
+    """Tell whether the newest dataset has caused no run yet, so that one must be on its way."""
+    if not journey.datasets:
+        return False
+    newest = journey.datasets[-1]
+    late = between(newest.accepted_at, None) > _QUIET_SECONDS_REMOTE
+    return not late and all(r.dataset_version != newest.dataset_version for r in journey.runs)
+
+
+def describe(session: Session, activity: Activity) -> str:
+    """Return one line about something that goes on: its state, its job's status and last words."""
+    parts = [f"{activity.stage} {activity.subject}"]
+    if activity.execution_arn:
+        parts.append(state_now(history(session, activity.execution_arn)) or "starting")
+    if activity.training_job:
+        parts += _job(session, activity.training_job)
+    return " · ".join(parts)
+
+
+def job_log(session: Session, job: str, limit: int = 100) -> Iterator[str]:
+    """Yield the newest lines a training job has logged, oldest first; none before it starts."""
+    try:
+        reply = session.client("logs").filter_log_events(
+            logGroupName=_JOB_LOGS, logStreamNamePrefix=f"{job}/", limit=10_000
+        )
+    except ClientError as error:
+        if error_code(error) == "ResourceNotFoundException":
+            return
+        raise
+    yield from (event["message"].rstrip() for event in reply["events"][-limit:])
+
+
+def _job(session: Session, job: str) -> list[str]:
+    try:
+        described = session.client("sagemaker").describe_training_job(TrainingJobName=job)
+    except ClientError as error:
+        # Until the execution reaches its task there is no job (API reference, DescribeTrainingJob).
+        if error_code(error) in {"ValidationException", "ResourceNotFound"}:
+            return []
+        raise
+    status = str(described.get("SecondaryStatus", described["TrainingJobStatus"]))
+    return [status, *list(job_log(session, job, limit=1))]
