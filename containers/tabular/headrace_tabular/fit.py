@@ -26,6 +26,7 @@ OBJECTIVES: dict[Problem, dict[str, Any]] = {
 DEFAULTS = {"eta": 0.1, "max_depth": 6, "tree_method": "hist", "max_bin": 256}
 ROUNDS = 500
 PATIENCE = 20
+CELLS_PER_THREAD = 250_000
 
 
 @dataclass(frozen=True)
@@ -56,23 +57,21 @@ def fit(
         )
     import xgboost  # slow: imported when something is trained
 
-    settings = {**DEFAULTS, **OBJECTIVES[problem], "seed": 0, "nthread": os.cpu_count() or 1}
+    settings = {**DEFAULTS, **OBJECTIVES[problem], "seed": 0, "nthread": threads(train.x.size)}
     if problem == "multiclass":
         settings["num_class"] = classes
     given = dict(hyperparameters)
     rounds = integer(given, ("num_boost_round", "num_round", "n_estimators"), ROUNDS)
     patience = integer(given, ("early_stopping_rounds",), PATIENCE)
     settings |= given
-    matrices = [
-        xgboost.QuantileDMatrix(train.x, train.y, max_bin=settings["max_bin"]),
-    ]
-    matrices.append(xgboost.QuantileDMatrix(validation.x, validation.y, ref=matrices[0]))
     try:
+        learned = xgboost.QuantileDMatrix(train.x, train.y, max_bin=settings["max_bin"])
+        watched = xgboost.QuantileDMatrix(validation.x, validation.y, ref=learned)
         booster = xgboost.train(
             settings,
-            matrices[0],
+            learned,
             num_boost_round=rounds,
-            evals=[(matrices[1], "validation")],
+            evals=[(watched, "validation")],
             early_stopping_rounds=patience,
             verbose_eval=False,
         )
@@ -80,8 +79,13 @@ def fit(
         message = str(error).strip().splitlines()[0]
         raise ProjectError(f"XGBoost refused the hyperparameters {given}: {message}") from error
     kept = booster.best_iteration + 1
-    logger.info("trained %d trees rounds, kept %d", booster.num_boosted_rounds(), kept)
+    logger.info("trained %d rounds, kept %d", booster.num_boosted_rounds(), kept)
     return booster[:kept]
+
+
+def threads(cells: int) -> int:
+    """Return how many threads are worth their waiting for each other, on this much data."""
+    return min(os.cpu_count() or 1, max(1, cells // CELLS_PER_THREAD))
 
 
 def integer(given: dict[str, Any], names: Sequence[str], default: int) -> int:

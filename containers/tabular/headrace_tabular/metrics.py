@@ -33,7 +33,7 @@ GREATER_IS_BETTER: dict[Problem, dict[str, bool]] = {
     "multiclass": {
         "accuracy": True,
         "balanced_accuracy": True,
-        "f1_macro": True,
+        "f1": True,
         "log_loss": False,
         "roc_auc_ovr": True,
     },

@@ -36,6 +36,7 @@ def create() -> App:
 def main() -> int:
     """Serve until SIGTERM, then finish the requests that are being answered."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in train.py, should XGBoost serve
     workers = int(os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS") or 1)
     try:
         app = create() if workers == 1 else "headrace_tabular.serve:create"

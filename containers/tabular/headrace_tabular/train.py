@@ -7,7 +7,6 @@ Reads and writes below /opt/ml (or SAGEMAKER_BASE_DIR) as SageMaker lays it out;
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -15,29 +14,27 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from headrace_tabular import artifact, baselines, evaluation, leakage, metrics, model, usercode
 from headrace_tabular.archives import extract
-from headrace_tabular.columns import Columns, Floats, Kind, Table, read_parquet, take
-from headrace_tabular.encoding import Feature, check_made, encode, learn, normal_features
-from headrace_tabular.errors import DataError, TabularError
+from headrace_tabular.columns import take
+from headrace_tabular.errors import TabularError
 from headrace_tabular.evaluation import Holdout, Judge, Scored
 from headrace_tabular.fit import Part, best_threshold, check_model, fit, importances
-from headrace_tabular.labels import classes_of, to_numbers
+from headrace_tabular.reports import log_metrics, write_json, write_smoke
+from headrace_tabular.rows import Prepared, Rows, load_rows, prepare
 from headrace_tabular.run import Run, read_run
-from headrace_tabular.split import VALIDATION, VALIDATION_SHARE, row_keys, share_of
 
 logger = logging.getLogger("headrace")
 
-SMOKE_ROWS = 20
+# Threads that wait by spinning make training ten times longer where a core is shared. Read by
+# OpenMP when XGBoost is first imported.
+PASSIVE_THREADS = ("OMP_WAIT_POLICY", "PASSIVE")
 FAILURE_CHARACTERS = 1024  # SageMaker keeps this many of /opt/ml/output/failure
 
 
@@ -72,35 +69,8 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """All labelled rows of a run, and the side each is on."""
-
-    table: Table
-    y: Floats
-    classes: list[Any]
-    keys: list[str]
-    dataset: NDArray[np.int64]
-    held: NDArray[np.bool_]
-    validation: NDArray[np.bool_]
-
-    @property
-    def fitted(self) -> NDArray[np.bool_]:
-        """The rows that the model learns from."""
-        return ~self.held & ~self.validation
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """The features of all labelled rows, with the encodings learned from the fitted rows."""
-
-    inputs: Columns
-    features: list[Feature]
-    matrix: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
 class Trained:
-    """What was trained and saved, and its answers on the encoded held-out rows."""
+    """What was trained and saved: a booster or an ONNX model, and the threshold it decides by."""
 
     model: Any
     engine: str
@@ -136,89 +106,6 @@ def import_slow_libraries() -> None:
     import onnx  # noqa: F401
     import onnxruntime  # noqa: F401
     import xgboost  # noqa: F401
-
-
-def load_rows(run: Run, folder: Path) -> Rows:
-    """Read every dataset version of the run, and decide which rows are held out."""
-    files: list[Path] = []
-    versions: list[int] = []
-    for position, dataset in enumerate(run.datasets):
-        found = sorted((folder / dataset.version).rglob("*.parquet"))
-        if not found:
-            raise DataError(
-                f"dataset {dataset.version} has no parquet file in the `training` channel"
-            )
-        files += found
-        versions += [position] * len(found)
-    unread = set(run.exclude) - set(run.slices) - {run.entity, run.event_time, run.label}
-    table = read_parquet(files, ignore=sorted(unread))
-    check_columns(run, table)
-    kind = table.kinds[run.label]
-    values = table.columns[run.label]
-    classes = classes_of(run.problem, run.label, values, kind)
-    y = to_numbers(classes, values, kind)
-    labelled = ~np.isnan(y)
-    if not labelled.all():
-        logger.warning("%d rows have no label and are left out", (~labelled).sum())
-        table = Table(
-            take(table.columns, labelled), table.kinds, table.types, table.source[labelled]
-        )
-        y = y[labelled]
-    keys = row_keys(table.columns, run.entity, run.not_learned)
-    held = share_of(keys, run.seed) < run.holdout
-    validation = ~held & (share_of(keys, f"{run.seed}/{VALIDATION}") < VALIDATION_SHARE)
-    rows = Rows(table, y, classes, keys, np.array(versions)[table.source], held, validation)
-    check_sides(rows)
-    logger.info(
-        "%d rows: %d to train, %d to validate, %d held out",
-        *(len(y), rows.fitted.sum(), validation.sum(), held.sum()),
-    )
-    return rows
-
-
-def check_columns(run: Run, table: Table) -> None:
-    """Check that the columns the settings name are there."""
-    named = [("label", run.label), ("entity", run.entity), ("event_time", run.event_time)]
-    named += [("slice", name) for name in run.slices]
-    for role, name in named:
-        if name and name not in table.columns:
-            versions = ", ".join(dataset.version for dataset in run.datasets)
-            raise DataError(
-                f"{role} column '{name}' is not in dataset {versions}:"
-                f" columns are {', '.join(table.columns)}"
-            )
-
-
-def check_sides(rows: Rows) -> None:
-    """Check that every side has rows, and the fitted one more than one class."""
-    sides = {"train": rows.fitted, "validate": rows.validation, "hold out": rows.held}
-    for name, side in sides.items():
-        if side.sum() < 2:
-            raise DataError(
-                f"{len(rows.y)} labelled rows leave {side.sum()} to {name}: more rows are needed"
-            )
-    if rows.classes and len(np.unique(rows.y[rows.fitted])) < 2:
-        raise DataError("the rows to train on have one class only: more rows are needed")
-
-
-def prepare(run: Run, rows: Rows, project: Path) -> Prepared:
-    """Make the features of all rows; learn the encodings from the fitted rows alone."""
-    inputs = {
-        name: values for name, values in rows.table.columns.items() if name not in run.not_learned
-    }
-    if not inputs:
-        raise DataError("no column is left to learn from: see `data.exclude`")
-    make = model.features_function(project, run.features)
-    made, kinds = inputs, {name: rows.table.kinds[name] for name in inputs}
-    if make is not None:
-        for values in inputs.values():
-            values.flags.writeable = False  # the user's code must not change what is evaluated
-        made = make(dict(inputs))
-        kinds = check_made(made, rows.table.rows)
-        made = normal_features(made, kinds)
-    features = learn(take(made, rows.fitted), kinds, rows.y[rows.fitted])
-    logger.info("%d features of %d columns", len(features), len(inputs))
-    return Prepared(inputs, features, encode(features, made))
 
 
 def train_model(run: Run, rows: Rows, prepared: Prepared, project: Path, folder: Path) -> Trained:
@@ -281,7 +168,7 @@ def evaluate(
     holdout = Holdout(columns, rows.y[rows.held], held_keys, rows.dataset[rows.held])
     judge = Judge(run.problem, run.metric, run.cost, holdout)
     candidate = Scored(served.scores(columns), trained.threshold)
-    write_smoke(folders.output, run, served, columns, candidate)
+    write_smoke(folders.output / "smoke.json", run, served, columns, candidate)
     warned = leakage.warnings(
         run.problem,
         prepared.matrix[rows.fitted],
@@ -362,59 +249,10 @@ def judge_champion(
     return scored, judge.report(scored)
 
 
-def write_smoke(
-    folder: Path, run: Run, served: model.Model, columns: Columns, candidate: Scored
-) -> None:
-    """Write held-out rows with their expected predictions, to verify an endpoint with."""
-    inputs = {item.name: columns[item.name][:SMOKE_ROWS] for item in served.inputs}
-    kinds = {item.name: item.kind for item in served.inputs}
-    listed = {name: to_json(values, kinds[name]) for name, values in inputs.items()}
-    instances = [dict(zip(listed, row, strict=True)) for row in zip(*listed.values(), strict=True)]
-    expected = model.predictions(served, candidate.scores[:SMOKE_ROWS])
-    write_json(
-        folder / "smoke.json",
-        {
-            "schema_version": 1,
-            "run": run.run,
-            "content_type": "application/json",
-            "instances": instances,
-            "predictions": expected,
-            "tolerance": artifact.TOLERANCE,
-        },
-    )
-
-
-def to_json(values: NDArray[Any], kind: Kind) -> list[Any]:
-    """Return a column as a client would send it in JSON."""
-    if kind == "time":
-        return [None if np.isnat(value) else f"{value}Z" for value in values]
-    if kind == "boolean":
-        return [None if np.isnan(value) else bool(value) for value in values]
-    return list(values.tolist())
-
-
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a document as JSON in which a number that is not finite is null."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(metrics.without_nan(document), indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text)
-
-
-def log_metrics(report: Mapping[str, Any]) -> None:
-    """Log the metrics on lines that a SageMaker metric definition's regex finds."""
-    reports = {"": report["candidate"], "champion_": report["champion"] or {}}
-    reports["baseline_"] = report["baselines"]["simple"]
-    for prefix, one in reports.items():
-        for name, value in (one.get("metrics") or {}).items():
-            if value is not None and np.isfinite(value):
-                logger.info("headrace metric %s%s=%.6g", prefix, name, value)
-    for warning in report["warnings"]:
-        logger.warning("%s", warning)
-
-
 def main() -> int:
     """Run the training job; explain a failure where SageMaker looks for it."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    os.environ.setdefault(*PASSIVE_THREADS)
     base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
     try:
         train(base)
