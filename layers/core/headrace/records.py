@@ -7,7 +7,7 @@ The ledger is one DynamoDB table with keys `pk` and `sk`. Every record knows its
 | ModelRecord | `models` | `<model>` |
 | ProjectRecord | `model#<model>` | `project#<version>` |
 | DropRecord | `model#<model>` | `drop#<drop>` |
-| ObjectRecord | `drop#<model>/<drop>` | `object#<key>` |
+| ObjectRecord | `drop#<model>/<drop>` | `object#<key>`, `stray#<key>#<version>` |
 | DatasetRecord | `model#<model>` | `dataset#<version>` |
 | RunRecord | `model#<model>` | `run#<run>` |
 | DeploymentRecord | `model#<model>` | `deployment#<deployment>` |
@@ -54,6 +54,11 @@ class Record(BaseModel):
         }
 
 
+def drop_partition(model: str, drop: str) -> str:
+    """Return the partition of a drop: its objects."""
+    return f"drop#{model}/{drop}"
+
+
 def model_partition(model: str) -> str:
     """Return the partition of a model: its projects, drops, datasets, runs, deployments."""
     return f"model#{model}"
@@ -97,12 +102,18 @@ DropState = Literal["open", "sealed", "accepted", "quarantined", "incomplete", "
 
 
 class DropRecord(Record):
-    """One drop: open while objects arrive, sealed when complete, then its verdict."""
+    """One drop: open while objects arrive, sealed when complete, then its verdict.
+
+    `revision` grows with every change to the drop's objects, so that sealing can tell whether one
+    slipped in since they were read. `quiet_check_at` is when somebody looks whether it is quiet.
+    """
 
     kind: ClassVar[str] = "drop"
     model: str
     drop: str
     state: DropState
+    revision: int = 0
+    quiet_check_at: str | None = None
     first_seen_at: str
     last_seen_at: str
     sealed_at: str | None = None
@@ -121,9 +132,14 @@ class DropRecord(Record):
 
 
 class ObjectRecord(Record):
-    """One object of a drop, pinned to the version of its newest event, and what became of it."""
+    """One object of a drop, pinned to the version of its newest event, and what became of it.
+
+    A stray came after its drop was sealed, or belongs to none: it is in quarantine, and in the way
+    of no member. Sequencers are padded (`headrace.datasets.arrivals`), so they sort as text.
+    """
 
     kind: ClassVar[str] = "object"
+    stray: bool = False
     model: str
     drop: str
     object_key: str
@@ -142,7 +158,11 @@ class ObjectRecord(Record):
 
     def key(self) -> Key:
         """Return where this record lives."""
-        return Key(pk=f"drop#{self.model}/{self.drop}", sk=f"object#{self.object_key}")
+        if self.stray:
+            sk = f"stray#{self.object_key}#{self.version_id}"
+        else:
+            sk = f"object#{self.object_key}"
+        return Key(pk=drop_partition(self.model, self.drop), sk=sk)
 
 
 class DatasetRecord(Record):

@@ -4,14 +4,14 @@ A conditional write whose reply is lost looks failed on the SDK's own retry, so 
 item back (`ReturnValuesOnConditionCheckFailure`) and calls an equal item its own.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Self, TypeVar
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from headrace.aws.clients import client
-from headrace.errors import LedgerError
+from headrace.errors import LedgerBusyError, LedgerError
 from headrace.records import Key, Record
 
 R = TypeVar("R", bound=Record)
@@ -74,6 +74,25 @@ class Ledger:
     def put(self, record: Record) -> None:
         """Write a record whatever was there; for facts that are recomputed, never claimed."""
         self._dynamodb.put_item(TableName=self._table, Item=_marshal(record.item()))
+
+    def put_all(self, records: Iterable[Record]) -> None:
+        """Write many records whatever was there, 25 a request; for facts only one writer knows.
+
+        Raises:
+            LedgerBusyError: DynamoDB keeps leaving some unwritten (it is throttled).
+        """
+        waiting = [{"PutRequest": {"Item": _marshal(record.item())}} for record in records]
+        patience = 10
+        while waiting:
+            reply = self._dynamodb.batch_write_item(RequestItems={self._table: waiting[:25]})
+            left = reply.get("UnprocessedItems", {}).get(self._table, [])
+            waiting = waiting[25:] + left
+            patience -= bool(left)
+            if not patience:
+                raise LedgerBusyError(
+                    f"DynamoDB left {len(waiting)} records unwritten, again and again: it is "
+                    "throttling. It will be tried again."
+                )
 
     def put_if_newer(self, record: Record, attribute: str) -> bool:
         """Write unless the stored record's `attribute` (text that sorts) is as new or newer.

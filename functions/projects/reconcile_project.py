@@ -1,0 +1,40 @@
+"""An archive arrived under `projects/`: make the model's record and resources match it."""
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from headrace.aws.bus import Bus
+from headrace.aws.clients import client
+from headrace.aws.ledger import Ledger
+from headrace.aws.projects import reconcile_project
+from headrace.aws.storage import Location, Storage
+from headrace.datasets.arrivals import Arrival
+from headrace.errors import ProjectError
+from headrace.projects import parse_key
+from headrace.settings import settings
+
+logger = Logger()
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    """Handle one `Object Created` event; return the verdict, which is also on the bus."""
+    here = settings()
+    arrival = Arrival.from_event(event)
+    try:
+        parse_key(arrival.key)
+    except ProjectError as error:
+        logger.warning("Ignored an object that is no project", key=arrival.key, reason=str(error))
+        return {"ignored": str(error)}
+    verdict = reconcile_project(
+        Location(here.data_bucket, arrival.key, arrival.version_id),
+        here,
+        Storage.of(here.kms_key_arn),
+        Ledger.of(here.ledger_table),
+        client("sagemaker"),
+    )
+    logger.info(type(verdict).__name__, **verdict.model_dump())
+    Bus.of(here.bus).announce(verdict)
+    return verdict.model_dump()

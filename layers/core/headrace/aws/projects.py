@@ -1,0 +1,105 @@
+"""Published projects: what S3, the ledger and the model registry know of them."""
+
+from functools import lru_cache
+from typing import Any
+
+from headrace import names
+from headrace.aws.ledger import Ledger
+from headrace.aws.storage import Location, Storage
+from headrace.definition import ModelDefinition
+from headrace.errors import ProjectError
+from headrace.events import ProjectPublished, ProjectRefused
+from headrace.projects import MAX_ARCHIVE_BYTES, archive_key, judge_archive, parse_key, read_project
+from headrace.records import Key, ModelRecord, ProjectRecord
+from headrace.settings import Settings
+
+
+def find_model(ledger: Ledger, model: str) -> ModelRecord | None:
+    """Return what the ledger knows of a model, or None when no project of it is published."""
+    return ledger.get(ModelRecord, Key(pk="models", sk=model))
+
+
+def load_definition(
+    storage: Storage, settings: Settings, model: str, version: str
+) -> ModelDefinition:
+    """Return the definition in a published version, which never changes once it is there."""
+    return _load_definition(storage, settings.data_bucket, settings.environment, model, version)
+
+
+@lru_cache(maxsize=64)
+def _load_definition(
+    storage: Storage, bucket: str, environment: str, model: str, version: str
+) -> ModelDefinition:
+    location = Location(bucket, archive_key(model, version))
+    return read_project(storage.get_bytes(location, MAX_ARCHIVE_BYTES), environment).definition
+
+
+def reconcile_project(
+    location: Location, settings: Settings, storage: Storage, ledger: Ledger, sagemaker: Any
+) -> ProjectPublished | ProjectRefused:
+    """Make the ledger and the registry match a published archive; any number of times.
+
+    An older publication that is handled late never replaces a newer one.
+
+    Raises:
+        ProjectError: the key names no project, so there is nothing to accept or refuse.
+    """
+    model, version = parse_key(location.key)
+    head = storage.head(location)
+    metadata = head["Metadata"]
+    # As the ledger writes times. S3 knows whole seconds.
+    published_at = head["LastModified"].strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    record = ProjectRecord(
+        model=model,
+        project_version=version,
+        uri=location.uri,
+        status="published",
+        published_at=published_at,
+        commit=metadata.get("commit"),
+        publisher=metadata.get("publisher"),
+    )
+    try:
+        content = storage.get_bytes(location, MAX_ARCHIVE_BYTES)
+        definition = judge_archive(location.key, content, settings.environment)
+    except (ProjectError, ValueError) as error:
+        reasons = str(error).splitlines()
+        refused = record.model_copy(update={"status": "refused", "reasons": reasons})
+        ledger.put_if_newer(refused, "published_at")
+        return ProjectRefused(model=model, project_version=version, reasons=reasons)
+    group = names.package_group_name(settings.stack, model)
+    _ensure_package_group(sagemaker, group, settings.stack, definition)
+    ledger.put_if_newer(record, "published_at")
+    ledger.put_if_newer(
+        ModelRecord(
+            model=model,
+            project_version=version,
+            published_at=published_at,
+            endpoint=names.endpoint_name(settings.stack, model),
+            package_group=group,
+            approval=definition.approval,
+        ),
+        "published_at",
+    )
+    return ProjectPublished(model=model, project_version=version, commit=record.commit)
+
+
+def _ensure_package_group(
+    sagemaker: Any, group: str, stack: str, definition: ModelDefinition
+) -> None:
+    try:
+        sagemaker.create_model_package_group(
+            ModelPackageGroupName=group,
+            **(
+                {"ModelPackageGroupDescription": definition.description}
+                if definition.description
+                else {}
+            ),
+            Tags=[
+                {"Key": "headrace:stack", "Value": stack},
+                {"Key": "headrace:model", "Value": definition.name},
+            ],
+        )
+    except sagemaker.exceptions.ClientError as error:
+        # SageMaker says "already exists" only in the text of a ValidationException.
+        if "already exists" not in error.response["Error"]["Message"]:
+            raise
