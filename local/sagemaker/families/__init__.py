@@ -1,0 +1,1 @@
+"""The operations of SageMaker, one module per resource family."""

@@ -1,0 +1,90 @@
+"""What a family of operations is, and what families share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from local.sagemaker.cloud import Cloud
+from local.sagemaker.errors import ServiceError, invalid
+from local.sagemaker.images import Images
+from local.sagemaker.jobs import Jobs
+from local.sagemaker.logs import Logs
+from local.sagemaker.processes import Processes
+from local.sagemaker.resources import Handler, Kind, Resources
+from local.sagemaker.settings import Settings
+from local.sagemaker.store import Record, Store
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+@dataclass
+class Context:
+    """What every family works with."""
+
+    state: Path
+    settings: Settings
+    store: Store
+    cloud: Cloud
+    images: Images
+    processes: Processes
+    jobs: Jobs
+    logs: Logs
+
+    def assume(self, role_arn: str, session: str) -> dict[str, str]:
+        """Return a role's credentials. Raises AWS's refusal of a role it cannot assume."""
+        try:
+            return self.cloud.role_credentials(role_arn, session)
+        except ServiceError as error:
+            raise invalid(
+                f"Could not assume role {role_arn}. Please ensure that the role exists and allows "
+                "principal 'sagemaker.amazonaws.com' to assume the role."
+            ) from error
+
+
+def operation(method: Method) -> Method:
+    """Mark a method as the operation of its name: `create_model` answers CreateModel."""
+    method.is_operation = True  # type: ignore[attr-defined]
+    return method
+
+
+class Family:
+    """Operations on one kind of resource.
+
+    Describe, List and Delete come from the kind, those named in `generic`; a method marked
+    `@operation` adds one or replaces one.
+    """
+
+    kind: ClassVar[Kind]
+    generic: ClassVar[tuple[str, ...]] = ("Describe", "List", "Delete")
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.resources = Resources(self.kind, context.store, context.cloud, self.changed)
+
+    def start(self) -> None:
+        """Take up what was running when the emulator stopped."""
+
+    def changed(self, record: Record) -> None:
+        """Tell the world of a record that was made or changed."""
+
+    def operations(self) -> dict[str, Handler]:
+        """Return every operation of the family by its name."""
+        kind = self.kind
+        derived: dict[str, Handler] = {
+            "Describe": self.resources.describe,
+            "List": self.resources.list,
+            "Delete": self._delete,
+        }
+        named = {"List": kind.lists}
+        handlers = {named.get(verb, verb + kind.name): derived[verb] for verb in self.generic}
+        for attribute in dir(type(self)):
+            if getattr(getattr(type(self), attribute), "is_operation", False):
+                name = "".join(word.capitalize() for word in attribute.split("_"))
+                handlers[name] = getattr(self, attribute)
+        return handlers
+
+    def _delete(self, request: Record) -> None:
+        self.resources.delete(request[self.kind.key])

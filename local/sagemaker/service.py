@@ -1,0 +1,155 @@
+"""The local SageMaker: operations gathered from the families, requests to them, and its life."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import uuid
+from pathlib import Path
+from typing import Any
+
+from local.sagemaker import shapes
+from local.sagemaker.cloud import Cloud
+from local.sagemaker.errors import ServiceError, not_implemented
+from local.sagemaker.families.base import Context, Family
+from local.sagemaker.families.endpoint_configs import EndpointConfigs
+from local.sagemaker.families.endpoints import Endpoints
+from local.sagemaker.families.models import Models
+from local.sagemaker.families.processing import ProcessingJobs
+from local.sagemaker.families.registry import ModelPackageGroups, ModelPackages
+from local.sagemaker.families.tags import Tags
+from local.sagemaker.families.training import TrainingJobs
+from local.sagemaker.hosting.invocation import Answer, Runtime, error_body
+from local.sagemaker.images import Images
+from local.sagemaker.jobs import Jobs
+from local.sagemaker.logs import Logs
+from local.sagemaker.processes import Processes
+from local.sagemaker.resources import Handler
+from local.sagemaker.settings import Settings
+from local.sagemaker.store import Store
+
+_TARGET = "SageMaker."
+logger = logging.getLogger(__name__)
+
+
+class SageMaker:
+    """SageMaker on this machine, with its state in a folder.
+
+    `call` and `handle` may be used from any thread or event loop; `handle` should be used from one
+    event loop at a time. Nothing in `call` waits for S3 or for a container.
+    """
+
+    def __init__(self, state: Path, cloud: Cloud, settings: Settings | None = None) -> None:
+        state = state.resolve()
+        settings = settings or Settings.from_environment()
+        store = Store(state / "sagemaker.db")
+        self._context = Context(
+            state=state,
+            settings=settings,
+            store=store,
+            cloud=cloud,
+            images=Images(settings.images),
+            processes=Processes(store, settings.opt_ml),
+            jobs=Jobs(settings.jobs, settings.stop_grace),
+            logs=Logs(cloud),
+        )
+        self._runtime = Runtime(self._context)
+        self._endpoints = Endpoints(self._context, self._runtime)
+        self._families: list[Family] = [
+            TrainingJobs(self._context),
+            ProcessingJobs(self._context),
+            Models(self._context),
+            EndpointConfigs(self._context),
+            self._endpoints,
+            ModelPackageGroups(self._context),
+            ModelPackages(self._context),
+        ]
+        self._handlers: dict[str, Handler] = Tags(self._context).operations()
+        for family in self._families:
+            self._handlers |= family.operations()
+
+    def start(self) -> None:
+        """Take up the state that is there: reap processes, settle jobs, bring endpoints back."""
+        self._context.processes.start()
+        self._context.logs.start()
+        self._context.jobs.start()
+        self._runtime.start()
+        for family in self._families:
+            family.start()
+
+    def close(self) -> None:
+        """Kill what runs and keep the state. Captured data, metrics and logs are delivered."""
+        self._endpoints.close()
+        self._context.jobs.close()
+        self._runtime.close()
+        self._context.logs.close()
+        self._context.processes.close()
+
+    @property
+    def operations(self) -> frozenset[str]:
+        """The operations of the control plane that run here."""
+        return frozenset(self._handlers)
+
+    def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer an operation of the control plane. Raises ServiceError."""
+        if operation not in shapes.operation_names():
+            raise ServiceError("UnknownOperationException", f"Unknown operation {operation}")
+        handler = self._handlers.get(operation)
+        if handler is None:
+            raise not_implemented(f"SageMaker's {operation}")
+        return shapes.render(operation, handler(shapes.parse(operation, request)))
+
+    async def handle(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes,
+        query: object = None,  # noqa: ARG002 - no operation that runs here has any
+    ) -> Answer:
+        """Answer an HTTP request of the control plane or of the runtime. Header names: lower."""
+        try:
+            if path.startswith("/endpoints/") and method == "POST":
+                status, answer, content = await self._runtime.handle(path, headers, body)
+            else:
+                status, answer, content = await self._control(headers, body)
+        except ServiceError as error:
+            status, content = error.status, error_body(error)
+            answer = {"Content-Type": "application/json", "x-amzn-ErrorType": error.code}
+        except Exception as error:
+            logger.exception("%s %s", method, path)
+            fault = ServiceError("InternalFailure", f"{type(error).__name__}: {error}", 500)
+            status, content = 500, error_body(fault)
+            answer = {"Content-Type": "application/json", "x-amzn-ErrorType": fault.code}
+        return status, {"x-amzn-RequestId": str(uuid.uuid4()), **answer}, content
+
+    async def _control(self, headers: dict[str, str], body: bytes) -> Answer:
+        target = headers.get("x-amz-target", "")
+        if not target.startswith(_TARGET):
+            raise not_implemented("This runtime operation of SageMaker")
+        try:
+            request = json.loads(body or b"{}")
+        except ValueError as error:
+            raise ServiceError("SerializationException", "The body is not JSON") from error
+        if not isinstance(request, dict):
+            raise ServiceError("SerializationException", "The body is not an object")
+        answer = await asyncio.to_thread(self.call, target.removeprefix(_TARGET), request)
+        content = json.dumps(answer).encode()
+        return 200, {"Content-Type": "application/x-amz-json-1.1"}, content
+
+    def resource_arn(self, operation: str, request: dict[str, Any]) -> str:
+        """Return the ARN that IAM checks an operation against, "*" if it is on no one resource."""
+        if operation == "CreateModelPackage" and (group := request.get("ModelPackageGroupName")):
+            packages = next(f for f in self._families if isinstance(f, ModelPackages))
+            return packages.resources.arn(f"{group.rsplit('/', 1)[-1]}/*")
+        if "ResourceArn" in request:
+            return str(request["ResourceArn"])
+        for family in self._families:
+            kind = family.kind
+            if not operation.endswith(kind.name) and operation != f"Invoke{kind.name}":
+                continue
+            given = request.get(kind.key) or request.get(kind.arn_member)
+            if given:
+                return given if given.startswith("arn:") else family.resources.arn(given)
+        return "*"

@@ -1,0 +1,57 @@
+"""Settings of the local SageMaker, read once from the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Limits and times; the defaults are AWS's where AWS documents one. Times are in seconds."""
+
+    jobs: int = 2
+    """HEADRACE_LOCAL_JOBS: jobs that run at once (default: the cores); others wait in Starting."""
+    stop_grace: float = 120.0
+    """HEADRACE_LOCAL_STOP_GRACE: between a job's SIGTERM and its SIGKILL (API_StopTrainingJob)."""
+    serve_stop_grace: float = 30.0
+    """HEADRACE_LOCAL_SERVE_STOP_GRACE: the same for a serving container."""
+    ping_timeout: float = 240.0
+    """HEADRACE_LOCAL_PING_TIMEOUT: how long a serving container may take to answer /ping."""
+    invocation_timeout: float = 60.0
+    """HEADRACE_LOCAL_INVOCATION_TIMEOUT: how long a container may take to answer a request."""
+    capture_interval: float = 1.0
+    """HEADRACE_LOCAL_CAPTURE_INTERVAL: between two deliveries of captured requests to S3."""
+    metrics_interval: float = 2.0
+    """HEADRACE_LOCAL_METRICS_INTERVAL: between two deliveries of an endpoint's metrics."""
+    archive_bytes: int = 20 * 2**30
+    """HEADRACE_LOCAL_ARCHIVE_BYTES: what a model archive may hold unpacked."""
+    opt_ml: bool = True
+    """HEADRACE_LOCAL_OPT_ML=0 never mounts /opt/ml; containers then need SAGEMAKER_BASE_DIR."""
+    images: tuple[Path, ...] = (REPOSITORY / "local" / "images.yaml",)
+    """HEADRACE_LOCAL_IMAGES: a mapping file read before local/images.yaml."""
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Read the HEADRACE_LOCAL_* variables."""
+
+        def number(name: str, default: float) -> float:
+            return float(environ.get(f"HEADRACE_LOCAL_{name}", default))
+
+        extra = environ.get("HEADRACE_LOCAL_IMAGES")
+        return cls(
+            jobs=int(number("JOBS", os.cpu_count() or cls.jobs)),
+            stop_grace=number("STOP_GRACE", cls.stop_grace),
+            serve_stop_grace=number("SERVE_STOP_GRACE", cls.serve_stop_grace),
+            ping_timeout=number("PING_TIMEOUT", cls.ping_timeout),
+            invocation_timeout=number("INVOCATION_TIMEOUT", cls.invocation_timeout),
+            capture_interval=number("CAPTURE_INTERVAL", cls.capture_interval),
+            metrics_interval=number("METRICS_INTERVAL", cls.metrics_interval),
+            archive_bytes=int(number("ARCHIVE_BYTES", cls.archive_bytes)),
+            opt_ml=environ.get("HEADRACE_LOCAL_OPT_ML", "1") != "0",
+            images=((Path(extra),) if extra else ()) + cls.images,
+        )
