@@ -15,16 +15,11 @@ from typing import Any
 
 from ministack.services import lambda_svc
 
-from local.ministack import deliveries, guard, scopes
-from local.settings import Settings
-
-_settings: Settings
+from local.ministack import deliveries, guard, instance, scopes
 
 
-def install(settings: Settings) -> None:
+def install() -> None:
     """Take over asynchronous invocations."""
-    global _settings
-    _settings = settings
     guard.replace(lambda_svc, "invoke_async_with_retry", "func event", invoke)
     guard.expect(hasattr(lambda_svc, "_event_invoke_config"), "lambda_svc._event_invoke_config")
 
@@ -39,7 +34,7 @@ def _run(func: dict[str, Any], event: Any) -> None:
     rules = _rules(config)
     attempts = int(rules.get("MaximumRetryAttempts", 2))
     oldest = time.monotonic() + int(rules.get("MaximumEventAgeInSeconds", 6 * 3600))
-    count, delay, condition = 0, _settings.retry_seconds, "RetriesExhausted"
+    count, delay, condition = 0, instance.settings().retry_seconds, "RetriesExhausted"
     while True:
         result = lambda_svc._execute_function(func, event)
         if not result.get("throttle"):

@@ -24,11 +24,11 @@ def _accept_yaml_definitions() -> None:
     """
 
     def definition(props: dict[str, Any]) -> str:
-        text = stock(props)
+        text = guard.stock(definition)(props)
         try:
             json.loads(text)
         except ValueError:
             return json.dumps(yaml.safe_load(text), default=str)
         return str(text)
 
-    stock = guard.replace(provisioners, "_sfn_definition", "props", definition)
+    guard.replace(provisioners, "_sfn_definition", "props", definition)

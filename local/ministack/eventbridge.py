@@ -20,13 +20,9 @@ from typing import Any
 from ministack.services import eventbridge, sns, sqs
 from ministack.services import stepfunctions as sfn
 
-from local.ministack import deliveries, guard, iam
-from local.settings import Settings
+from local.ministack import deliveries, guard, iam, instance
 
 _log = logging.getLogger(__name__)
-_settings: Settings
-_invoke_target: Any = None
-_to_sqs: Any = None
 # The target and rule under delivery: the stock dispatchers are told only the ARN.
 _delivery: ContextVar["Delivery | None"] = ContextVar("delivery", default=None)
 
@@ -66,7 +62,7 @@ class Delivery:
         except DeliveryError as error:
             failure = error
         policy = self.target.get("RetryPolicy") or {}
-        delay = min(_settings.retry_seconds * 2**count, 60)
+        delay = min(instance.settings().retry_seconds * 2**count, 60)
         too_old = time.monotonic() + delay - start > policy.get("MaximumEventAgeInSeconds", 86400)
         if failure.retry and count < policy.get("MaximumRetryAttempts", 185) and not too_old:
             again = (self._attempt, send, payload, count + 1, start)
@@ -100,25 +96,19 @@ class Delivery:
             deliveries.send(queue, payload, attributes)
 
 
-def install(settings: Settings) -> None:
+def install() -> None:
     """Replace the dispatchers to Step Functions, Lambda, SQS and SNS."""
-    global _settings, _invoke_target, _to_sqs
-    _settings = settings
-    _invoke_target = guard.replace(
-        eventbridge, "_invoke_target", "target event rule view", _invoke_for
-    )
+    guard.replace(eventbridge, "_invoke_target", "target event rule view", _invoke_for)
     guard.replace(eventbridge, "_dispatch_to_stepfunctions", "arn payload", _to_state_machine)
     guard.replace(eventbridge, "_dispatch_to_lambda", "arn payload", _to_function)
     guard.replace(eventbridge, "_dispatch_to_sns", "arn payload", _to_topic)
-    _to_sqs = guard.replace(
-        eventbridge, "_dispatch_to_sqs", "spec payload sqs_parameters", _to_queue
-    )
+    guard.replace(eventbridge, "_dispatch_to_sqs", "spec payload sqs_parameters", _to_queue)
 
 
 def _invoke_for(target: dict[str, Any], event: Any, rule: dict[str, Any], view: Any = None) -> None:
     token = _delivery.set(Delivery(target, rule))
     try:
-        _invoke_target(target, event, rule, view)
+        guard.stock(_invoke_for)(target, event, rule, view)
     finally:
         _delivery.reset(token)
 
@@ -155,7 +145,7 @@ def _to_queue(spec: Any, payload: str, sqs_parameters: Any = None) -> None:
     def send() -> None:
         if sqs._queue_by_arn(str(spec)) is None:
             raise DeliveryError("RESOURCE_NOT_FOUND", f"The queue {spec} does not exist")
-        _to_sqs(spec, payload, sqs_parameters)
+        guard.stock(_to_queue)(spec, payload, sqs_parameters)
 
     _current(str(spec)).attempt(send, payload)
 

@@ -12,7 +12,6 @@ import json
 import logging
 import re
 import secrets
-import threading
 import time
 from typing import Any
 
@@ -20,41 +19,31 @@ from ministack.core import lambda_runtime
 from ministack.services import cloudwatch, lambda_svc
 from ministack.services import stepfunctions as sfn
 
-from local.ministack import environments, guard
+from local.ministack import environments, guard, instance
 from local.ministack.environments import Function, Pool
-from local.settings import Settings
 
 _log = logging.getLogger(__name__)
 _LINEAGE = re.compile(r"Lineage=(\d+):")
 _UNKNOWN = ("Sandbox.Timedout", "Runtime.ExitError")
 
-_pool: Pool
-_settings: Settings
-_activity: threading.Event
-_acquire_slot: Any = None
-_emit_logs: Any = None
-_emit_metrics: Any = None
-_call_lambda: Any = None
+_pools: list[Pool] = []
 
 
-def install(settings: Settings, activity: threading.Event) -> Pool:
-    """Run functions in our own environments; returns their pool, to be closed at exit."""
-    global _pool, _settings, _activity, _acquire_slot, _emit_logs, _emit_metrics, _call_lambda
-    _settings, _activity = settings, activity
-    _pool = Pool(settings.concurrency, settings.cache, settings.scratch)
+def install(pool: Pool) -> None:
+    """Run functions in environments of `pool`."""
+    _pools.append(pool)
     svc = lambda_svc
     guard.replace(svc, "_execute_function_warm", "func event request_id", execute)
     guard.replace(svc, "invalidate_worker", "func_name qualifier account region", _forget)
     guard.replace(svc, "_inbound_invoke_depth", "headers", _depth)
-    _emit_metrics = guard.replace(
+    guard.replace(
         svc, "_emit_lambda_metrics", "function_name duration_ms error throttle", _throttles_only
     )
-    _emit_logs = guard.replace(
+    guard.replace(
         svc, "_emit_lambda_logs", "func request_id log_text error duration_ms log_source", _logged
     )
-    _call_lambda = guard.replace(sfn, "_call_lambda", "func_ref event", _call_from_task)
+    guard.replace(sfn, "_call_lambda", "func_ref event", _call_from_task)
     guard.expect(svc._ACCOUNT_CONCURRENCY_CAP == 0, "LAMBDA_ACCOUNT_CONCURRENCY=0 is no longer off")
-    return _pool
 
 
 def execute(func: dict[str, Any], event: Any, request_id: str) -> dict[str, Any]:
@@ -71,8 +60,8 @@ def execute(func: dict[str, Any], event: Any, request_id: str) -> dict[str, Any]
         f"Parent={secrets.token_hex(8)};Sampled=0;Lineage={depth}:{secrets.token_hex(4)}:0",
     }
     # Depth 1 is a function called by a client or a service; deeper ones hold their caller's turn.
-    with _pool.slot(nested=depth > 1):
-        reply, log = _pool.run(function, invocation)
+    with _pools[0].slot(nested=depth > 1):
+        reply, log = _pools[0].run(function, invocation)
     if "result" in reply:
         return {"body": reply["result"], "log": log}
     return {"body": reply.get("error") or reply["crash"], "error": True, "log": log}
@@ -94,17 +83,17 @@ def _function(config: dict[str, Any], code: bytes) -> Function:
 def _environment(config: dict[str, Any]) -> dict[str, str]:
     """What "Defined runtime environment variables" lists, and where AWS is (loopback)."""
     name, version = config["FunctionName"], config.get("Version", "$LATEST")
-    logging_config = config.get("LoggingConfig") or {}
+    logging_config, settings = config.get("LoggingConfig") or {}, instance.settings()
     own = (config.get("Environment") or {}).get("Variables") or {}
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "en_US.UTF-8",
         "TZ": ":UTC",
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{_settings.port}",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{settings.port}",
         **{key: str(value) for key, value in own.items()},
         "_HANDLER": config["Handler"],
-        "AWS_REGION": _settings.region,
-        "AWS_DEFAULT_REGION": _settings.region,
+        "AWS_REGION": settings.region,
+        "AWS_DEFAULT_REGION": settings.region,
         "AWS_EXECUTION_ENV": f"AWS_Lambda_{config.get('Runtime', 'python')}",
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_LAMBDA_FUNCTION_NAME": name,
@@ -113,7 +102,10 @@ def _environment(config: dict[str, Any]) -> dict[str, str]:
         "AWS_LAMBDA_LOG_GROUP_NAME": logging_config.get("LogGroup") or f"/aws/lambda/{name}",
         "AWS_LAMBDA_LOG_STREAM_NAME": _stream(name, version),
         "AWS_LAMBDA_LOG_FORMAT": logging_config.get("LogFormat", "Text"),
-        "AWS_LAMBDA_LOG_LEVEL": logging_config.get("ApplicationLogLevel", "WARNING"),
+        "AWS_LAMBDA_LOG_LEVEL": logging_config.get(
+            "ApplicationLogLevel",
+            "INFO" if logging_config.get("LogFormat") == "JSON" else "WARNING",
+        ),
         **lambda_runtime.execution_credentials(config),
     }
 
@@ -126,7 +118,7 @@ def _stream(name: str, version: str) -> str:
 
 
 def _forget(func_name: str, *_: Any, **__: Any) -> None:
-    _pool.forget(func_name)
+    _pools[0].forget(func_name)
 
 
 def _depth(headers: dict[str, str]) -> int:
@@ -137,19 +129,19 @@ def _depth(headers: dict[str, str]) -> int:
 def _throttles_only(function_name: str, duration_ms: float, error: bool, throttle: bool) -> None:
     """Stock counts synchronous calls only, and asynchronous ones before they ran; see `_logged`."""
     if throttle:
-        _emit_metrics(function_name, duration_ms, error, throttle)
+        guard.stock(_throttles_only)(function_name, duration_ms, error, throttle)
 
 
 def _logged(
     func: dict[str, Any], request_id: str, log_text: str, error: bool, duration_ms: int, **more: Any
 ) -> None:
     """Every invocation, whoever made it, leaves logs and metrics."""
-    _emit_logs(func, request_id, log_text, error, duration_ms, **more)
+    guard.stock(_logged)(func, request_id, log_text, error, duration_ms, **more)
     name = (func.get("config") or func)["FunctionName"]
-    _emit_metrics(name, duration_ms, error, False)
+    guard.stock(_throttles_only)(name, duration_ms, error, False)
     _record_embedded_metrics(log_text)
     cloudwatch._evaluate_all_alarms()
-    _activity.set()
+    instance.activity.set()
 
 
 def _record_embedded_metrics(text: str) -> None:
@@ -182,7 +174,7 @@ def _record(directive: dict[str, Any], entry: dict[str, Any]) -> None:
 
 def _call_from_task(func_ref: str, event: Any) -> Any:
     try:
-        return _call_lambda(func_ref, event)
+        return guard.stock(_call_from_task)(func_ref, event)
     except sfn._ExecutionError as error:
         if "TooManyRequestsException" in str(error.cause):
             raise sfn._ExecutionError("Lambda.TooManyRequestsException", error.cause) from None

@@ -6,6 +6,8 @@ from typing import Any
 
 PINNED = "1.5.33"
 
+_stock: dict[Any, Callable[..., Any]] = {}
+
 
 class IncompatibleError(RuntimeError):
     """The installed MiniStack is not the one these corrections were written for."""
@@ -23,15 +25,24 @@ def expect(condition: object, what: str) -> None:
         raise IncompatibleError(what)
 
 
-def replace(module: Any, name: str, parameters: str, new: Callable[..., Any]) -> Any:
-    """Put `new` in place of `module.name` and return the original.
+def replace(module: Any, name: str, parameters: str, new: Callable[..., Any]) -> None:
+    """Put `new` in place of `module.name`; `stock(new)` is the original.
 
     `parameters` are the original's parameter names, blank separated: a changed signature is the
     cheapest sign that the function behind it changed too.
     """
     old = getattr(module, name, None)
     where = f"{getattr(module, '__name__', module)}.{name}({parameters})"
-    expect(callable(old), f"{where} is missing")
-    expect(" ".join(inspect.signature(old).parameters) == parameters, f"{where} differs")
+    if old is None:
+        raise IncompatibleError(f"{where} is missing")
+    first = old
+    while first in _stock:  # replaced before: what counts is MiniStack's own
+        first = _stock[first]
+    expect(" ".join(inspect.signature(first).parameters) == parameters, f"{where} differs")
+    _stock[new] = old
     setattr(module, name, new)
-    return old
+
+
+def stock(new: Callable[..., Any]) -> Callable[..., Any]:
+    """What `new` replaced."""
+    return _stock[new]

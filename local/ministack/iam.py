@@ -43,9 +43,9 @@ def install() -> None:
     ) -> Any:
         if service == "s3" and not access_key_id:
             return iam_evaluator.AuthError("AccessDenied", "Access Denied")
-        return stock(access_key_id, iam_action, service, *rest, **options)
+        return guard.stock(enforce)(access_key_id, iam_action, service, *rest, **options)
 
-    stock = guard.replace(iam_evaluator, "enforce", parameters, enforce)
+    guard.replace(iam_evaluator, "enforce", parameters, enforce)
 
 
 def trusts(role_arn: str, service: str, context: dict[str, Any] | None = None) -> bool:

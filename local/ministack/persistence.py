@@ -14,13 +14,13 @@ import signal
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 from ministack import app
 from ministack.core import persistence
 from ministack.services import stepfunctions as sfn
 
-from local.ministack import guard
+from local.ministack import guard, instance
+from local.settings import Settings
 
 _log = logging.getLogger(__name__)
 # A child that hangs (it inherited a lock that another thread held) is given up; the next one works.
@@ -62,13 +62,11 @@ def _digest(text: str) -> bytes:
 
 
 class Checkpoints:
-    """Saves every `seconds` while `activity` says that something may have changed."""
+    """Saves every `checkpoint_seconds` while there is activity."""
 
-    def __init__(
-        self, folder: Path, seconds: float, finished: int, activity: threading.Event
-    ) -> None:
-        self._folder, self._seconds, self._finished = folder, seconds, finished
-        self._activity = activity
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._folder = settings.state / "services"
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="checkpoints", daemon=True)
 
@@ -80,16 +78,16 @@ class Checkpoints:
         """Wait for the running checkpoint and save a last time."""
         self._ended.set()
         self._thread.join()
-        prune(self._finished)
+        prune(self._settings.finished_executions)
         save(self._folder)
 
     def _loop(self) -> None:
-        while not self._ended.wait(self._seconds):
-            if self._activity.is_set():
-                self._activity.clear()
-                prune(self._finished)
+        while not self._ended.wait(self._settings.checkpoint_seconds):
+            if instance.activity.is_set():
+                instance.activity.clear()
+                prune(self._settings.finished_executions)
                 if not self._save_in_child():
-                    self._activity.set()
+                    instance.activity.set()
 
     def _save_in_child(self) -> bool:
         child = os.fork()
@@ -134,8 +132,3 @@ def prune(finished: int) -> None:
         del execution["events"][1:]
     for execution in ended[10 * finished :]:
         sfn._executions.pop(execution["executionArn"], None)
-
-
-def statistics() -> dict[str, Any]:
-    """Sizes for the log."""
-    return {"executions": len(list(sfn._executions.all_values()))}

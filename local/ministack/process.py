@@ -50,8 +50,13 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     config.keep_alive_timeout = 75
     config.graceful_timeout = 1
     config.errorlog = logging.getLogger("hypercorn.error")
+
+    async def until_stopped() -> None:
+        await stop.wait()
+        await asyncio.to_thread(server.wind_down)
+
     try:
-        await serve(server, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+        await serve(server, config, shutdown_trigger=until_stopped)  # type: ignore[arg-type]
     finally:
         await asyncio.to_thread(server.close)
 

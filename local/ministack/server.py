@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-import threading
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -16,10 +16,15 @@ from local.ministack import (
     functions,
     guard,
     iam,
+    instance,
     persistence,
     stepfunctions,
     tasks,
 )
+from local.ministack.cloud import LocalCloud
+from local.ministack.environments import Pool
+from local.ministack.sagemaker import Plug
+from local.sagemaker import SageMaker
 from local.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -28,28 +33,29 @@ _FORBIDDEN = ("/_ministack/reset", "/_ministack/config", "/_localstack/")
 
 
 class Server:
-    """Serves AWS; `close` stops every child and saves all state."""
+    """Serves AWS; `wind_down`, then `close`, stop every child and save all state."""
 
     def __init__(self, settings: Settings, on_ready: Callable[[], None]) -> None:
         self._on_ready = on_ready
-        self._activity = threading.Event()
         guard.expect(ministack.AUTH, "AUTH=true no longer turns on IAM")
         guard.expect(ministack.PERSIST_STATE, "PERSIST_STATE=1 no longer turns on persistence")
-        iam.install()
-        self._pool = functions.install(settings, self._activity)
-        async_invocations.install(settings)
-        eventbridge.install(settings)
-        stepfunctions.install(self._activity)
-        tasks.install()
-        branches.install()
-        cloudformation.install()
-        persistence.install()
-        self._checkpoints = persistence.Checkpoints(
-            settings.state / "services",
-            settings.checkpoint_seconds,
-            settings.finished_executions,
-            self._activity,
-        )
+        instance.begin(settings)
+        self._pool = Pool(settings.concurrency, settings.cache, settings.scratch)
+        functions.install(self._pool)
+        for correction in (
+            iam,
+            async_invocations,
+            eventbridge,
+            stepfunctions,
+            tasks,
+            branches,
+            cloudformation,
+            persistence,
+        ):
+            correction.install()
+        self._checkpoints = persistence.Checkpoints(settings)
+        self._sagemaker = SageMaker(settings.state / "sagemaker", LocalCloud())
+        Plug(self._sagemaker)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """One connection, request or lifespan."""
@@ -59,11 +65,15 @@ class Server:
             await send({"type": "http.response.start", "status": 404, "headers": []})
             await send({"type": "http.response.body", "body": b""})
         else:
-            self._activity.set()
+            instance.activity.set()
             await ministack.app(scope, receive, send)
 
+    def wind_down(self) -> None:
+        """End jobs and endpoints, which deliver their last data while AWS still answers."""
+        self._sagemaker.close()
+
     def close(self) -> None:
-        """End functions and jobs, then save."""
+        """End functions, then save."""
         self._pool.close()
         self._checkpoints.close()
         _log.info("stopped")
@@ -75,6 +85,17 @@ class Server:
                 # Loading is done; from here on we save, not MiniStack.
                 ministack.PERSIST_STATE = False
                 self._checkpoints.start()
-                asyncio.get_running_loop().call_soon(self._on_ready)
+                start = asyncio.get_running_loop().run_in_executor(None, self._start)
+                start.add_done_callback(_end_if_failed)
 
         await ministack.app(scope, receive, noticed)
+
+    def _start(self) -> None:
+        self._sagemaker.start()
+        self._on_ready()
+
+
+def _end_if_failed(start: "asyncio.Future[None]") -> None:
+    if start.exception():
+        _log.error("could not start", exc_info=start.exception())
+        signal.raise_signal(signal.SIGTERM)

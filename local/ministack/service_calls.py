@@ -46,11 +46,35 @@ def authorize(role_arn: str, resource: str, data: Any) -> None:
     if needed is None:
         return
     service, action, arn = needed
-    _require(role_arn, resource, service, action, arn, {})
+    conditions = sagemaker_conditions(request) if service == "sagemaker" else {}
+    _require(role_arn, resource, service, action, arn, conditions)
     passed = request.get("RoleArn") or request.get("ExecutionRoleArn")
     if service == "sagemaker" and passed:
         context = {"iam:passedtoservice": "sagemaker.amazonaws.com"}
         _require(role_arn, resource, service, "iam:PassRole", passed, context)
+
+
+def sagemaker_conditions(request: dict[str, Any]) -> dict[str, Any]:
+    """Condition keys of a SageMaker request ("Condition keys for Amazon SageMaker AI")."""
+    vpc, resources = request.get("VpcConfig") or {}, request.get("ResourceConfig") or {}
+    output = request.get("OutputDataConfig") or {}
+    variants = request.get("ProductionVariants") or []
+    instances = [resources.get("InstanceType"), *(each.get("InstanceType") for each in variants)]
+    keys = {
+        "modelapprovalstatus": request.get("ModelApprovalStatus"),
+        "networkisolation": request.get("EnableNetworkIsolation"),
+        "intercontainertrafficencryption": request.get("EnableInterContainerTrafficEncryption"),
+        "vpcsubnets": vpc.get("Subnets"),
+        "vpcsecuritygroupids": vpc.get("SecurityGroupIds"),
+        "volumekmskey": resources.get("VolumeKmsKeyId") or request.get("KmsKeyId"),
+        "outputkmskey": output.get("KmsKeyId"),
+        "instancetypes": [each for each in instances if each],
+    }
+    return {
+        f"sagemaker:{name}": str(value).lower() if isinstance(value, bool) else value
+        for name, value in keys.items()
+        if value not in (None, [])
+    }
 
 
 def _require(

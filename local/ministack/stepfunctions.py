@@ -16,7 +16,7 @@ from typing import Any
 
 from ministack.services import stepfunctions as sfn
 
-from local.ministack import guard, scopes
+from local.ministack import guard, instance, scopes
 from local.ministack.scopes import Scope
 
 # "Quotas": maximum input or output size for a task, state, or execution, in UTF-8 bytes.
@@ -25,13 +25,10 @@ PAYLOAD_BYTES = 256 * 1024
 _log = logging.getLogger(__name__)
 _scopes: dict[str, Scope] = {}
 _event_lock = threading.Lock()
-_activity = threading.Event()
 
 
-def install(activity: threading.Event) -> None:
-    """Replace the interpreter's loop; `activity` is set whenever an execution moves."""
-    global _activity, _add_event, _start_execution, _stop_execution, _fail_execution
-    _activity = activity
+def install() -> None:
+    """Replace the interpreter's loop."""
     for name in (
         "_execute_choice",
         "_execute_map",
@@ -49,16 +46,10 @@ def install(activity: threading.Event) -> None:
     guard.replace(
         sfn, "_invoke_nested_start_execution_sync", "resource input_data", _run_nested_execution
     )
-    _add_event = guard.replace(sfn, "_add_event", "execution event_type details", _locked_event)
-    _fail_execution = guard.replace(sfn, "_fail_execution", "execution error cause", _fail)
-    _start_execution = guard.replace(sfn, "_start_execution", "data", _start)
-    _stop_execution = guard.replace(sfn, "_stop_execution", "data", _stop)
-
-
-_add_event: Any = None
-_fail_execution: Any = None
-_start_execution: Any = None
-_stop_execution: Any = None
+    guard.replace(sfn, "_add_event", "execution event_type details", _locked_event)
+    guard.replace(sfn, "_fail_execution", "execution error cause", _fail)
+    guard.replace(sfn, "_start_execution", "data", _start)
+    guard.replace(sfn, "_stop_execution", "data", _stop)
 
 
 def run(execution_arn: str) -> None:
@@ -192,15 +183,15 @@ def _ruled(state: dict[str, Any], value: Any, ctx: dict[str, Any]) -> bool:
 def _locked_event(execution: Any, event_type: str, details: Any = None) -> Any:
     """Event ids are counted; branches add events at the same time."""
     with _event_lock:
-        event = _add_event(execution, event_type, details)
-    _activity.set()
+        event = guard.stock(_locked_event)(execution, event_type, details)
+    instance.activity.set()
     return event
 
 
 def _start(data: dict[str, Any]) -> Any:
     machine_arn = sfn._resolve_state_machine_arn(data.get("stateMachineArn", ""))
     if machine_arn is None:
-        return _start_execution(data)
+        return guard.stock(_start)(data)
     name = data.get("name") or sfn.new_uuid()
     arn = f"{machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
     known = sfn._executions.get(arn)
@@ -209,11 +200,11 @@ def _start(data: dict[str, Any]) -> Any:
         _scopes[arn] = Scope(sfn._state_machines[machine_arn]["roleArn"])
     elif known["status"] == "RUNNING" and known["input"] == data.get("input", "{}"):
         return sfn.json_response({"executionArn": arn, "startDate": known["startDate"]})
-    return _start_execution({**data, "name": name})
+    return guard.stock(_start)({**data, "name": name})
 
 
 def _stop(data: dict[str, Any]) -> Any:
-    response = _stop_execution(data)
+    response = guard.stock(_stop)(data)
     scope = _scopes.get(data.get("executionArn", ""))
     if scope:
         # Cancelling a job may take a while and this runs on the event loop.
@@ -234,7 +225,7 @@ def _succeed(execution: dict[str, Any], output: Any) -> None:
 def _fail(execution: dict[str, Any], error: str, cause: str) -> None:
     """Keep the status of an execution that was stopped or timed out meanwhile."""
     if execution["status"] == "RUNNING":
-        _fail_execution(execution, error, cause)
+        guard.stock(_fail)(execution, error, cause)
 
 
 def _time_out(execution: dict[str, Any], scope: Scope) -> None:

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from typing import Any
 
+from ministack.core import iam_actions
 from ministack.services import stepfunctions as sfn
 
 from local.ministack import guard, scopes, service_calls
@@ -23,29 +24,25 @@ _task_context: contextvars.ContextVar[dict[str, Any] | None] = contextvars.Conte
     "task_context", default=None
 )
 _heartbeats: dict[str, float] = {}
+_machines: dict[str, str] = {}
 _closed_tokens: deque[str] = deque(maxlen=1000)
 # AWS errors that only a matcher naming them sees; ours is never seen.
 _UNCAUGHT = ("States.DataLimitExceeded", "States.Runtime")
 
-_execute: Any = None
-_invoke: Any = None
-_find_retrier: Any = None
-
 
 def install() -> None:
     """Replace what surrounds a task's call."""
-    global _execute, _invoke, _find_retrier
-    _execute = guard.replace(sfn, "_execute_task", "state_def raw_input execution ctx", execute)
-    _invoke = guard.replace(sfn, "_invoke_resource", "resource input_data", invoke)
-    _find_retrier = guard.replace(
-        sfn, "_find_matching_retrier", "retriers error retry_counts", _retrier
-    )
+    guard.replace(sfn, "_execute_task", "state_def raw_input execution ctx", execute)
+    guard.replace(sfn, "_invoke_resource", "resource input_data", invoke)
+    guard.replace(sfn, "_find_matching_retrier", "retriers error retry_counts", _retrier)
     guard.replace(sfn, "_error_matches", "error_equals error", _matches)
     guard.replace(
         sfn, "_invoke_with_callback", "resource input_data token state_def", _invoke_with_callback
     )
     for name in ("_send_task_success", "_send_task_failure", "_send_task_heartbeat"):
         _replace_reply(name)
+    names = "service method path headers body query_params region account_id"
+    guard.replace(iam_actions, "extract_resource_arn", names, _resource)
 
 
 def execute(state: dict[str, Any], value: Any, execution: Any, ctx: dict[str, Any]) -> Any:
@@ -58,7 +55,7 @@ def execute(state: dict[str, Any], value: Any, execution: Any, ctx: dict[str, An
             timeouts[name] = sfn._jsonata_state_field(state, name, "number", value, ctx)
     token = _task_context.set(ctx)
     try:
-        return _execute({**state, **timeouts}, value, execution, ctx)
+        return guard.stock(execute)({**state, **timeouts}, value, execution, ctx)
     finally:
         _task_context.reset(token)
 
@@ -68,7 +65,7 @@ def invoke(resource: str, data: Any) -> Any:
     scope = scopes.current()
     if scope:
         service_calls.authorize(scope.role_arn, resource, data)
-    return _invoke(resource, data)
+    return guard.stock(invoke)(resource, data)
 
 
 def _matches(error_equals: list[str], error: str) -> bool:
@@ -85,7 +82,7 @@ def _matches(error_equals: list[str], error: str) -> bool:
 
 def _retrier(retriers: list[Any], error: str, retry_counts: dict[int, int]) -> Any:
     """The retrier with the delay of this attempt in place of its backoff."""
-    retrier, index = _find_retrier(retriers, error, retry_counts)
+    retrier, index = guard.stock(_retrier)(retriers, error, retry_counts)
     if retrier is None:
         return retrier, index
     count = retry_counts.get(index, 0)
@@ -101,6 +98,9 @@ def _invoke_with_callback(resource: str, data: Any, token: str, state: dict[str,
     info: dict[str, Any] = {"event": done, "result": None, "error": None, "heartbeat": None}
     sfn._task_tokens[token] = info
     _heartbeats[token] = time.monotonic()
+    context = _task_context.get()
+    if context is not None:
+        _machines[token] = context["StateMachine"]["Id"]
     forget = scope.on_stop(done.set) if scope else lambda: None
     try:
         invoke(resource.replace(".waitForTaskToken", ""), data)
@@ -110,7 +110,6 @@ def _invoke_with_callback(resource: str, data: Any, token: str, state: dict[str,
         if info["error"]:
             raise sfn._ExecutionError(info["error"]["Error"], info["error"]["Cause"])
     except sfn._ExecutionError:
-        context = _task_context.get()
         if context is not None:
             context["Task"] = {"Token": sfn.new_uuid()}
         raise
@@ -118,6 +117,7 @@ def _invoke_with_callback(resource: str, data: Any, token: str, state: dict[str,
         forget()
         sfn._task_tokens.pop(token, None)
         _heartbeats.pop(token, None)
+        _machines.pop(token, None)
         _closed_tokens.append(token)
     result = info["result"]
     return json.loads(result) if isinstance(result, str) else result
@@ -140,6 +140,13 @@ def _wait(done: threading.Event, token: str, state: dict[str, Any]) -> None:
             raise sfn._ExecutionError("States.HeartbeatTimeout", "")
 
 
+def _resource(service: str, *request: Any) -> Any:
+    """SendTask* is authorized on the machine that gave the token; stock knows no resource."""
+    if service == "states" and b"taskToken" in request[3]:
+        return _machines.get(json.loads(request[3]).get("taskToken"), "*")
+    return guard.stock(_resource)(service, *request)
+
+
 def _replace_reply(name: str) -> None:
     """SendTask*: note heartbeats; a token whose task has ended is TaskTimedOut, as documented."""
 
@@ -151,6 +158,6 @@ def _replace_reply(name: str) -> None:
             )
         if token in _heartbeats:
             _heartbeats[token] = time.monotonic()
-        return stock(data)
+        return guard.stock(reply)(data)
 
-    stock = guard.replace(sfn, name, "data", reply)
+    guard.replace(sfn, name, "data", reply)

@@ -16,6 +16,13 @@ from botocore.config import Config
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv" / "local" / "bin" / "python"
 
+# The container of the test image: its hyperparameters say what it does.
+TRAIN = """
+grep -q '"mode": "fail"' $SAGEMAKER_BASE_DIR/input/config/hyperparameters.json && exit 3
+grep -q '"mode": "wait"' $SAGEMAKER_BASE_DIR/input/config/hyperparameters.json && sleep 300
+echo trained > $SAGEMAKER_BASE_DIR/model/weights
+"""
+
 
 def wait_until(condition: Callable[[], Any], seconds: float = 20, what: str = "") -> Any:
     """The first truthy value of `condition`; fails when there is none in time."""
@@ -76,8 +83,11 @@ class LocalAws:
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     """One instance for the session; tests name their resources uniquely."""
+    images = tmp_path_factory.mktemp("images") / "images.yaml"
+    images.write_text(json.dumps([{"image": "*/shell:*", "train": ["/bin/sh", "-c", TRAIN]}]))
     instance = LocalAws(
         tmp_path_factory.mktemp("aws"),
+        HEADRACE_LOCAL_IMAGES=str(images),
         HEADRACE_LOCAL_RETRY_SECONDS="0.1",
         HEADRACE_LOCAL_ALARM_SECONDS="0.5",
     )

@@ -159,9 +159,9 @@ def test_what_a_web_page_could_do_is_refused(aws: LocalAws) -> None:
     s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key="k", Body=b"x")
     for path, method in ((f"{bucket}/k", "GET"), ("_ministack/reset", "POST")):
-        request = urllib.request.Request(f"{aws.facts['endpoint_url']}/{path}", method=method)  # noqa: S310
+        request = urllib.request.Request(f"{aws.facts['endpoint_url']}/{path}", method=method)
         with pytest.raises(urllib.error.HTTPError):
-            urllib.request.urlopen(request)  # noqa: S310
+            urllib.request.urlopen(request)
     with pytest.raises(ClientError, match="InvalidAccessKeyId|SignatureDoesNotMatch"):
         aws.client("s3", aws_access_key_id="AKIANOBODY", aws_secret_access_key="x").list_buckets()
 

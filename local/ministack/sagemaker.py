@@ -1,0 +1,237 @@
+"""SageMaker as a service of the local AWS: HTTP, IAM, Step Functions and CloudFormation.
+
+AWS ("Actions, resources, and condition keys for Amazon SageMaker", "Create and manage Amazon
+SageMaker AI jobs with Step Functions"): requests are authorized by action, resource and the keys
+of their fields; `.sync` waits for the job, returns its description with times in milliseconds, and
+fails with States.TaskFailed and that description; stopping the execution stops the job. Stock
+MiniStack has no SageMaker.
+"""
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote
+
+from ministack import app
+from ministack.core import iam_actions, router
+from ministack.services import stepfunctions as sfn
+from ministack.services.cloudformation import provisioners
+
+from local.ministack import guard, scopes, service_calls
+from local.sagemaker import SageMaker
+from local.sagemaker.errors import ServiceError
+
+_POLL_SECONDS = 0.2
+# Job operation -> (its noun, status field): what `.sync` describes, awaits and stops.
+_JOBS = {
+    "CreateTrainingJob": ("TrainingJob", "TrainingJobStatus"),
+    "CreateProcessingJob": ("ProcessingJob", "ProcessingJobStatus"),
+    "CreateTransformJob": ("TransformJob", "TransformJobStatus"),
+    "CreateHyperParameterTuningJob": (
+        "HyperParameterTuningJob",
+        "HyperParameterTuningJobStatus",
+    ),
+    "CreateLabelingJob": ("LabelingJob", "LabelingJobStatus"),
+}
+# What Step Functions integrates without the `aws-sdk:` prefix.
+_OPTIMIZED = {*_JOBS, "CreateModel", "CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint"}
+# Errors that the service declares; an SDK has a class for each and one for all others.
+_DECLARED = {"ResourceInUse", "ResourceNotFound", "ResourceLimitExceeded", "ConflictException"}
+# Runtime paths (REST): operation and the field that the path names.
+_PATHS = (
+    ("POST", re.compile(r"/endpoints/([^/]+)/invocations"), "InvokeEndpoint", "EndpointName"),
+    (
+        "POST",
+        re.compile(r"/endpoints/([^/]+)/async-invocations"),
+        "InvokeEndpointAsync",
+        "EndpointName",
+    ),
+    (
+        "POST",
+        re.compile(r"/endpoints/([^/]+)/invocations-response-stream"),
+        "InvokeEndpointWithResponseStream",
+        "EndpointName",
+    ),
+    ("GET", re.compile(r"/FeatureGroup/(.+)"), "GetRecord", "FeatureGroupName"),
+    ("PUT", re.compile(r"/FeatureGroup/(.+)"), "PutRecord", "FeatureGroupName"),
+    ("DELETE", re.compile(r"/FeatureGroup/(.+)"), "DeleteRecord", "FeatureGroupName"),
+    ("POST", re.compile(r"/BatchGetRecord()"), "BatchGetRecord", ""),
+)
+
+
+class Plug:
+    """Registers a `SageMaker` with MiniStack's routing, IAM, Step Functions and CloudFormation."""
+
+    def __init__(self, service: SageMaker) -> None:
+        self._service = service
+        router.SERVICE_PATTERNS["sagemaker"] = {
+            "target_prefixes": ["SageMaker."],
+            "host_patterns": [r"(api|runtime)\.sagemaker\.", r"featurestore-runtime\.sagemaker\."],
+            "credential_scope": "sagemaker",
+        }
+        app.SERVICE_HANDLERS["sagemaker"] = service.handle
+        iam_actions.SERVICE_TO_IAM_NAMESPACE["sagemaker"] = "sagemaker"
+        names = "service method path headers body query_params"
+        guard.replace(iam_actions, "extract_iam_action", names, self._action)
+        guard.replace(
+            iam_actions, "extract_resource_arn", f"{names} region account_id", self._resource
+        )
+        guard.replace(
+            iam_actions, "request_tag_context", "service iam_action body params", self._conditions
+        )
+        guard.replace(
+            sfn, "_invoke_aws_sdk_integration", "resource input_data", self._call_with_sdk
+        )
+        sfn._AWS_SDK_ERROR_PREFIX["sagemaker"] = "SageMaker"
+        sfn._SERVICE_DISPATCH["arn:aws:states:::sagemaker:"] = self._call_from_task
+        provisioners._RESOURCE_HANDLERS["AWS::SageMaker::ModelPackageGroup"] = {
+            "create": self._create_group,
+            "update": self._update_group,
+            "delete": self._delete_group,
+        }
+
+    # IAM of requests over HTTP
+
+    def _action(self, service: str, *request: Any) -> Any:
+        if service != "sagemaker":
+            return guard.stock(self._action)(service, *request)
+        method, path, headers = request[:3]
+        operation, _ = _operation(method, path, headers)
+        return f"sagemaker:{operation}"
+
+    def _resource(self, service: str, *request: Any) -> Any:
+        if service != "sagemaker":
+            return guard.stock(self._resource)(service, *request)
+        method, path, headers, body = request[:4]
+        operation, fields = _operation(method, path, headers)
+        return self._service.resource_arn(operation, {**_json(body, headers), **fields})
+
+    def _conditions(self, service: str, iam_action: str, body: bytes, params: Any) -> Any:
+        found = guard.stock(self._conditions)(service, iam_action, body, params)
+        if service != "sagemaker":
+            return found
+        return {**found, **service_calls.sagemaker_conditions(_json(body, {}))}
+
+    # Step Functions
+
+    def _call_from_task(self, resource: str, request: Any) -> Any:
+        """`arn:aws:states:::sagemaker:createTrainingJob[.sync]` and the like."""
+        name, _, pattern = resource.rsplit(":", 1)[-1].partition(".")
+        operation = name[0].upper() + name[1:]
+        if operation not in _OPTIMIZED or (pattern == "sync" and operation not in _JOBS):
+            raise sfn._ExecutionError("States.Runtime", f"{resource} is not an integration")
+        reply = self._call(operation, request, "AmazonSageMakerException")
+        if pattern != "sync":
+            return _with_times(reply, _milliseconds)
+        return self._await(operation, request, resource)
+
+    def _await(self, operation: str, request: dict[str, Any], resource: str) -> Any:
+        noun, status = _JOBS[operation]
+        name = {f"{noun}Name": request[f"{noun}Name"]}
+        scope = scopes.current()
+        if scope:
+            describe = resource.replace(operation[6:], noun).replace("create", "describe")
+            service_calls.authorize(scope.role_arn, describe, name)
+        forget = scope.on_stop(lambda: self._stop(noun, name)) if scope else lambda: None
+        try:
+            while True:
+                job = self._call(f"Describe{noun}", name, "AmazonSageMakerException")
+                if job[status] not in ("InProgress", "Stopping", "Initializing", "Pending"):
+                    break
+                scopes.sleep(_POLL_SECONDS)
+        finally:
+            forget()
+        described = _with_times(job, _milliseconds)
+        if job[status] != "Completed":
+            raise sfn._ExecutionError("States.TaskFailed", json.dumps(described))
+        return described
+
+    def _stop(self, noun: str, name: dict[str, Any]) -> None:
+        try:
+            self._service.call(f"Stop{noun}", name)
+        except ServiceError as error:
+            # It may have ended in this moment, which is what was wanted.
+            if error.code != "ValidationException":
+                raise
+
+    def _call_with_sdk(self, resource: str, request: Any) -> Any:
+        """`arn:aws:states:::aws-sdk:sagemaker:describeTrainingJob`: any operation, times as text."""
+        parts = resource.removesuffix(".waitForTaskToken").split(":")
+        if parts[6].lower() != "sagemaker":
+            return guard.stock(self._call_with_sdk)(resource, request)
+        operation = parts[7][0].upper() + parts[7][1:]
+        return _with_times(self._call(operation, request, "SageMakerException"), _iso)
+
+    def _call(self, operation: str, request: Any, otherwise: str) -> dict[str, Any]:
+        try:
+            return self._service.call(operation, request)
+        except ServiceError as error:
+            name = otherwise
+            if error.code in _DECLARED:
+                name = f"{error.code.removesuffix('Exception')}Exception"
+            cause = f"{error.message} (Service: SageMaker; Error Code: {error.code})"
+            raise sfn._ExecutionError(f"SageMaker.{name}", cause) from error
+
+    # CloudFormation
+
+    def _create_group(self, logical_id: str, props: dict[str, Any], stack: str) -> Any:
+        name = props.get("ModelPackageGroupName") or f"{stack}-{logical_id}"
+        reply = self._service.call(
+            "CreateModelPackageGroup", {**props, "ModelPackageGroupName": name}
+        )
+        arn = reply["ModelPackageGroupArn"]
+        return arn, {"ModelPackageGroupArn": arn, "ModelPackageGroupStatus": "Completed"}
+
+    def _update_group(
+        self, physical_id: str, _old: dict[str, Any], _new: dict[str, Any], _stack: str
+    ) -> Any:
+        return physical_id, {"ModelPackageGroupArn": physical_id}
+
+    def _delete_group(self, physical_id: str, _props: dict[str, Any]) -> None:
+        name = {"ModelPackageGroupName": physical_id.rsplit("/", 1)[-1]}
+        self._service.call("DeleteModelPackageGroup", name)
+
+
+def _operation(method: str, path: str, headers: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """The operation of a request and what its path names; "Unknown" is an action nobody has."""
+    target = headers.get("x-amz-target", "")
+    if target:
+        return target.rsplit(".", 1)[-1], {}
+    for verb, pattern, operation, field in _PATHS:
+        match = pattern.fullmatch(path)
+        if match and verb == method:
+            return operation, {field: unquote(match[1])} if field else {}
+    return "Unknown", {}
+
+
+def _json(body: bytes, headers: dict[str, str]) -> dict[str, Any]:
+    if headers and "x-amz-target" not in headers:
+        return {}  # a runtime request's body is the user's
+    try:
+        found = json.loads(body or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)
+
+
+def _iso(seconds: float) -> str:
+    stamp = datetime.fromtimestamp(seconds, UTC)
+    return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _with_times(value: Any, render: Any, name: str = "") -> Any:
+    """`value` with every time (a number or datetime in a `...Time` field) rendered."""
+    if isinstance(value, dict):
+        return {key: _with_times(each, render, key) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_with_times(each, render, name) for each in value]
+    if isinstance(value, datetime):
+        return render(value.timestamp())
+    if name.endswith("Time") and isinstance(value, int | float):
+        return render(value)
+    return value
