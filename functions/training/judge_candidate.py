@@ -27,7 +27,5 @@ def handler(request: JudgeRequest, _context: LambdaContext) -> dict[str, Any]:
         Storage.of(here.kms_key_arn),
         client("sagemaker"),
     )
-    logger.info(
-        "Candidate judged", run=request.run, outcome=verdict.outcome, reason=verdict.reason
-    )
+    logger.info("Candidate judged", run=request.run, outcome=verdict.outcome, reason=verdict.reason)
     return verdict.model_dump(exclude_none=True)

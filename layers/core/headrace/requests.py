@@ -15,7 +15,7 @@ from headrace.settings import Settings
 Request = dict[str, Any]
 
 VARIANT = "champion"
-CONTENT_TYPES = ["application/json", "text/csv", "application/vnd.apache.parquet"]
+CONTENT_TYPES = ["application/json", "application/jsonlines", "text/csv", "application/x-parquet"]
 RESPONSE_TYPES = ["application/json", "text/csv"]
 
 

@@ -1,0 +1,34 @@
+"""Last check of a deployment: the endpoint serves what was asked, and answers as judged."""
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.parser import event_parser
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from headrace.aws.clients import client
+from headrace.aws.endpoints import Deployer, VerifyRequest, verify_endpoint
+from headrace.aws.ledger import Ledger
+from headrace.aws.storage import Storage
+from headrace.settings import settings
+
+logger = Logger()
+
+
+@logger.inject_lambda_context
+@event_parser(model=VerifyRequest)
+def handler(request: VerifyRequest, _context: LambdaContext) -> dict[str, Any]:
+    """Return the fact to announce; an endpoint that fails the check is a fault."""
+    here = settings()
+    verdict = verify_endpoint(
+        request,
+        Deployer(
+            settings=here,
+            ledger=Ledger.of(here.ledger_table),
+            storage=Storage.of(here.kms_key_arn),
+            sagemaker=client("sagemaker"),
+        ),
+        client("sagemaker-runtime"),
+    )
+    logger.info("Endpoint verified", deployment=request.target.deployment, outcome=verdict.outcome)
+    return verdict.model_dump(exclude_none=True)
