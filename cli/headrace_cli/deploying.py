@@ -93,7 +93,7 @@ def build(environment: Environment, where: Target, wanted: str, root: Path = ROO
         stamp.unlink(missing_ok=True)
         _sam(
             [
-                *("build", "--config-env", environment.config),
+                *("build", *_configuration(environment, root)),
                 *("--build-dir", str(where.template.parent), *_overrides(environment, where, root)),
             ],
             _build_variables(where),
@@ -117,7 +117,7 @@ def deploy(
         FailedError: with what failed, in CloudFormation's words.
     """
     arguments = [
-        *("deploy", "--config-env", environment.config),
+        *("deploy", *_configuration(environment, root)),
         *("--template-file", str(where.template), *_overrides(environment, where, root)),
     ]
     variables = {**environment.variables(), "SAM_CLI_TELEMETRY": "0"}
@@ -138,7 +138,7 @@ def deploy(
 
 def delete(environment: Environment, root: Path = ROOT) -> None:
     """Run `sam delete`."""
-    arguments = ["delete", "--config-env", environment.config, "--no-prompts"]
+    arguments = ["delete", *_configuration(environment, root), "--no-prompts"]
     region = ["--region", environment.region] if environment.region else []
     arguments += ["--stack-name", environment.stack, *region]
     _sam(arguments, {**environment.variables(), "SAM_CLI_TELEMETRY": "0"}, None, root)
@@ -174,6 +174,11 @@ def _events(environment: Environment) -> list[dict[str, Any]]:
             return []
         raise
     return list(reply["StackEvents"])
+
+
+def _configuration(environment: Environment, root: Path) -> list[str]:
+    """Return what makes sam read our samconfig.toml: it looks beside the template otherwise."""
+    return ["--config-file", str(root / "samconfig.toml"), "--config-env", environment.config]
 
 
 def _overrides(environment: Environment, where: Target, root: Path) -> list[str]:

@@ -6,8 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
-import duckdb
-
 from headrace.datasets.arrivals import CONTROL_FILES, MANIFEST, PREFIX, place
 from headrace.datasets.completeness import Manifest, ManifestFile
 from headrace.records import DropRecord, Key, ObjectRecord, model_partition
@@ -146,6 +144,8 @@ def _promise(name: str, path: Path) -> ManifestFile:
 def _parquet_rows(path: Path) -> int | None:
     if path.suffix != ".parquet":
         return None
+    import duckdb  # late, because it takes 0.2 s that most commands need not spend
+
     try:
         found = duckdb.execute("select num_rows from parquet_file_metadata(?)", [str(path)])
         return int(found.fetchall()[0][0])

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 from botocore.exceptions import ClientError
 
 from headrace_cli.errors import FailedError, RefusedError, UsageError, error_code
@@ -49,6 +48,8 @@ def read_rows(path: Path) -> list[Row]:
         raise UsageError(
             f"Cannot read rows from {path}.", f"Give a file that ends in {', '.join(_READERS)}."
         )
+    import duckdb  # late, because it takes 0.2 s that most commands need not spend
+
     try:
         # The reader's name is one of ours; the path is a parameter.
         found = duckdb.execute(f"select * from {reader}(?)", [str(path)])  # noqa: S608
@@ -70,6 +71,8 @@ def write_rows(rows: Sequence[Any], path: Path) -> None:
     elif path.suffix == ".json":
         path.write_text(json.dumps(list(rows), default=_plain, indent=2) + "\n")
     elif path.suffix in {".csv", ".parquet"}:
+        import duckdb  # late, as above
+
         temporary = path.with_name(f".{path.name}.jsonl")
         temporary.write_text(lines)
         try:

@@ -5,8 +5,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import duckdb
-
 from headrace.aws.storage import Location, Storage
 from headrace.records import DropRecord, ObjectRecord, model_partition
 from headrace_cli.drops import read_objects
@@ -58,7 +56,7 @@ def show(session: Session, objects: list[ObjectRecord], key: str, limit: int) ->
         Storage(session.client("s3")).download(location, path)
         try:
             return Quarantined(location.uri, read_rows(path)[:limit], "")
-        except (UsageError, duckdb.Error):
+        except UsageError:
             # Not rows at all: that may be why it is here.
             with path.open("rb") as file:
                 head = file.read(_TEXT_BYTES).decode(errors="replace")
