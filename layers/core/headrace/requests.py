@@ -15,6 +15,7 @@ from headrace.settings import Settings
 Request = dict[str, Any]
 
 VARIANT = "champion"
+_MAX_SECONDS = 28 * 86400  # of any job (StoppingCondition, API reference)
 CONTENT_TYPES = ["application/json", "application/jsonlines", "text/csv", "application/x-parquet"]
 RESPONSE_TYPES = ["application/json", "text/csv"]
 
@@ -41,7 +42,7 @@ def build_training_job(
     spot: Request = {}
     if training.spot:
         # Waiting for capacity counts too: MaxWaitTime must be at least MaxRuntime.
-        stopping["MaxWaitTimeInSeconds"] = 2 * runtime
+        stopping["MaxWaitTimeInSeconds"] = min(2 * runtime, _MAX_SECONDS)
         spot = {"EnableManagedSpotTraining": True, "CheckpointConfig": {"S3Uri": checkpoint_uri}}
     return {
         "TrainingJobName": name,

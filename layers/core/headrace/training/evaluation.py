@@ -37,6 +37,7 @@ class Scores(_Part):
 
     metrics: dict[str, Number]
     cost: CostEstimate | None = None
+    error: str | None = None
 
 
 class Baselines(_Part):

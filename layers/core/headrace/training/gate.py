@@ -52,13 +52,20 @@ class Case(NamedTuple):
         return self.definition.metric
 
     @property
+    def has_rival(self) -> bool:
+        """Whether there is a champion that this project wants beaten."""
+        return self.has_champion and "champion" in self.definition.evaluation.must_beat
+
+    @property
     def value(self) -> float | None:
         """The candidate's primary metric on all held-out rows."""
         return self.evaluation.candidate.metrics.get(self.metric)
 
     @property
     def baselines(self) -> dict[str, Scores | None]:
-        """The baselines by the name a person reads."""
+        """The baselines that must be beaten, by the name a person reads."""
+        if "baseline" not in self.definition.evaluation.must_beat:
+            return {}
         found = self.evaluation.baselines
         return {"trivial baseline": found.trivial, "simple baseline": found.simple}
 
@@ -104,7 +111,7 @@ def _is_what_was_asked(case: Case) -> Iterator[Finding]:
 
 
 def _beats_the_baselines(case: Case) -> Iterator[Finding]:
-    if "baseline" not in case.definition.evaluation.must_beat or case.value is None:
+    if case.value is None:
         return
     for name, scores in case.baselines.items():
         other = scores.metrics.get(case.metric) if scores else None
@@ -121,11 +128,13 @@ def _beats_the_champion(case: Case) -> Iterator[Finding]:
     if not case.has_champion:
         yield Finding(None, "nothing serves yet, so there is no champion to compare with")
         return
-    if "champion" not in wanted.must_beat or case.value is None:
+    if not case.has_rival or case.value is None:
         return
     other = evaluation.champion.metrics.get(case.metric) if evaluation.champion else None
     if other is None:
-        yield Finding(False, f"the champion's {case.metric} on the held-out rows is missing")
+        why = evaluation.champion.error if evaluation.champion else None
+        reason = f"the champion's {case.metric} on the held-out rows is missing"
+        yield Finding(False, f"{reason}: {why}" if why else reason)
         return
     gain = case.gain(case.value, other)
     told = compared(
@@ -143,7 +152,7 @@ def _forgets_nothing(case: Case) -> Iterator[Finding]:
     The versions count together, weighted by their rows: one small version would refuse by chance.
     """
     known = [d for d in case.evaluation.datasets if d.role == "known"]
-    if not case.has_champion:
+    if not case.has_rival:
         return
     if not known:
         yield Finding(None, "the run holds no data the champion knew, so none was compared")
@@ -182,7 +191,7 @@ def _holds_on_every_slice(case: Case) -> Iterator[Finding]:
     for column in wanted.slices:
         if column not in measured:
             yield Finding(False, f"the job did not measure the slices of {column}")
-    if not case.has_champion:
+    if not case.has_rival:
         return
     for part in case.evaluation.slices:
         if part.column in wanted.slices:
@@ -228,7 +237,7 @@ def _costs_no_more(case: Case) -> Iterator[Finding]:
         yield Finding(False, "the candidate's business cost could not be computed")
         return
     rivals = dict(case.baselines)
-    if case.has_champion:
+    if case.has_rival:
         rivals["champion"] = case.evaluation.champion
     for name, scores in rivals.items():
         other = _cost(scores)
