@@ -20,7 +20,7 @@ from headrace_cli.journey import (
 )
 from headrace_cli.session import Session
 
-# A dataset's acceptance causes a run by way of EventBridge; for so long nothing may seem to go on.
+# Stages hand over by way of EventBridge; for so long nothing may seem to go on.
 _QUIET_SECONDS = 5.0
 _QUIET_SECONDS_REMOTE = 30.0
 _JOB_LOGS = "/aws/sagemaker/TrainingJobs"
@@ -28,8 +28,9 @@ _JOB_LOGS = "/aws/sagemaker/TrainingJobs"
 
 @dataclass(frozen=True)
 class Watched:
-    """What was seen, and whether the verdict waited for was among it."""
+    """What was seen, and whether what was waited for came."""
 
+    journey: Journey
     moments: list[Moment]
     reached: bool
 
@@ -38,14 +39,15 @@ def watch(
     session: Session,
     model: str,
     *,
-    until: str | None,
     timeout: float,
+    since: str | None = None,
+    until: Callable[[Journey, list[Moment]], bool] | None = None,
     on_moment: Callable[[Moment], None],
     on_activity: Callable[[list[str]], None],
 ) -> Watched:
-    """Follow the newest drop of a model and all that came after it began to arrive.
+    """Follow a model from a time on; by default, from its newest drop's first object.
 
-    Ends when the verdict `until` has come or, whatever was waited for, when nothing goes on.
+    Ends when `until` holds or, whatever was waited for, when nothing goes on any more.
 
     Raises:
         TimedOutError: neither happened in time.
@@ -53,29 +55,28 @@ def watch(
     seen: dict[str, Moment] = {}
     quiet = _QUIET_SECONDS if session.environment.is_local else _QUIET_SECONDS_REMOTE
     deadline = time.monotonic() + timeout
-    changed = time.monotonic()
-    journey = read_journey(session, model)
-    since = journey.drops[-1].first_seen_at if journey.drops else ""
+    busy_until = time.monotonic() + (quiet if until else 0)
     while True:
+        journey = read_journey(session, model)
+        if since is None:
+            since = journey.drops[-1].first_seen_at if journey.drops else ""
         for moment in moments(journey, since):
             if moment.id not in seen:
                 seen[moment.id] = moment
-                changed = time.monotonic()
                 on_moment(moment)
-                if until and moment.verdict == until:
-                    return Watched(list(seen.values()), reached=True)
+        if until and until(journey, list(seen.values())):
+            return Watched(journey, list(seen.values()), reached=True)
         going_on = activities(journey)
         if going_on or is_due(journey):
-            changed = max(changed, time.monotonic() - quiet / 2)
-        elif time.monotonic() - changed > (quiet if until else quiet / 2):
-            return Watched(list(seen.values()), reached=until is None)
-        on_activity([describe(session, activity) for activity in going_on])
+            busy_until = time.monotonic() + quiet
+        elif time.monotonic() > busy_until:
+            return Watched(journey, list(seen.values()), reached=until is None)
         if time.monotonic() > deadline:
             raise TimedOutError(
                 f"'{model}' was still busy after {timeout:.0f} s.", f"headrace watch {model}"
             )
+        on_activity([describe(session, activity) for activity in going_on])
         time.sleep(session.environment.poll_seconds)
-        journey = read_journey(session, model)
 
 
 def is_due(journey: Journey) -> bool:

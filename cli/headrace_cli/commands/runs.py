@@ -58,8 +58,8 @@ def watch(
         seen = follow(
             session,
             model,
-            until=until or None,
             timeout=timeout,
+            until=(lambda _, seen: any(m.verdict == until for m in seen)) if until else None,
             on_moment=lambda moment: tell_moment(console, moment),
             on_activity=lambda lines: step.update(" | ".join(lines)),
         )

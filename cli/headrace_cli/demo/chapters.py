@@ -1,0 +1,208 @@
+"""The four chapters. Each does what a user would, by the functions the commands use."""
+
+from collections.abc import Callable
+
+from headrace.records import DeploymentRecord, DropRecord, RunRecord
+from headrace_cli import drops, inference, registry
+from headrace_cli.commands.status import endpoint_status
+from headrace_cli.demo.data import MODEL, Story
+from headrace_cli.demo.telling import Teller
+from headrace_cli.environments import ROOT
+from headrace_cli.errors import FailedError
+from headrace_cli.inference import Predictions
+from headrace_cli.journey import Journey, Moment, numbers
+from headrace_cli.publishing import publish, wait_for_verdict
+from headrace_cli.session import Session
+from headrace_cli.watching import watch
+
+Progress = Callable[[str], None]
+Until = Callable[[Journey, list[Moment]], bool]
+
+_PATIENCE = 180.0
+
+
+class Play:
+    """One performance: the session, the teller, the story's data."""
+
+    def __init__(self, session: Session, teller: Teller, story: Story) -> None:
+        self.session = session
+        self.teller = teller
+        self.story = story
+
+    def first_drop(self) -> None:
+        """(a) From nothing to a model that answers."""
+        title = "the first drop: from files to a model that answers"
+        with self.teller.chapter_of("a", title) as step:
+            sent = publish(self.session, ROOT / "models" / MODEL)
+            project = wait_for_verdict(self.session, sent, _PATIENCE)
+            self._expect("the project is published", project.status == "published", project.status)
+            drop, run = self._drop("first", step.update)
+            self._expect(
+                "all files became one dataset version",
+                drop.state == "accepted" and drop.files == 4 and not drop.quarantined_files,
+                f"{drop.rows:,} rows of {drop.files} files: {drop.dataset_version}",
+            )
+            self._expect("the model beats the baseline", run.status == "better", numbers(run))
+            package, _ = self._approve(run, step.update)
+            self._expect("the first package is version 1", package == 1, f"v{package}")
+            self._answers(run, "single", single=True)
+            self._answers(run, "batch", single=False)
+
+    def second_drop(self) -> None:
+        """(b) The challenger against the champion, whichever is better."""
+        with self.teller.chapter_of("b", "the second drop: challenger against champion") as step:
+            before = self._served()
+            _, run = self._drop("second", step.update)
+            self._expect(
+                "challenger and champion were scored on the same rows",
+                run.champion_value is not None and run.candidate_value is not None,
+                numbers(run),
+            )
+            if run.status == "better":
+                self._approve(run, step.update)
+                self._answers(run, "the challenger's", single=True)
+            else:
+                self._refused(run, before)
+
+    def damaged_drop(self) -> None:
+        """(c) What is broken is put aside; the rest goes on."""
+        title = "a drop with a poison file and a hash mismatch"
+        with self.teller.chapter_of("c", title) as step:
+            before = self._served()
+            drop, _ = self._drop("damaged", step.update)
+            objects = drops.read_objects(self.session, MODEL, drop.drop)
+            refused = {
+                o.object_key.rpartition("/")[2]: "; ".join(o.reasons)
+                for o in objects
+                if o.verdict == "quarantined" and o.quarantine_uri
+            }
+            for name, what in (
+                (self.story.poisoned, "the poison file"),
+                (self.story.changed, "the file that changed on its way"),
+            ):
+                reason = refused.get(name, "not quarantined")
+                self._expect(f"{what} is in quarantine", name in refused, f"{name}: {reason}")
+                self.teller.fact("refused", f"{name} of drop {drop.drop}: {reason}")
+            self._expect(
+                "its neighbours went on",
+                drop.state == "accepted" and drop.files == 2 and len(refused) == 2,
+                f"{drop.rows or 0:,} rows of {drop.files} files: {drop.dataset_version}",
+            )
+            self._untouched(before)
+
+    def flipped_drop(self) -> None:
+        """(d) Labels are flipped: the files are fine, the model is not."""
+        with self.teller.chapter_of("d", "a drop whose labels are flipped") as step:
+            before = self._served()
+            drop, run = self._drop("flipped", step.update)
+            self._expect(
+                "nothing is wrong with the files", drop.state == "accepted", f"{drop.rows:,} rows"
+            )
+            self._refused(run, before)
+
+    def _drop(self, which: str, progress: Progress) -> tuple[DropRecord, RunRecord]:
+        """Drop a folder of the story, and follow it to the verdict on the run it causes."""
+        name = drops.drop_name()
+        files = drops.collect([getattr(self.story, which)])
+        drops.send_drop(self.session, MODEL, name, files, progress=progress)
+
+        def until(journey: Journey, _: list[Moment]) -> bool:
+            return _run_of(journey, name) is not None
+
+        drop = drops.wait_for_drop(self.session, MODEL, name, _PATIENCE)
+        journey = self._follow(drop.first_seen_at, until, progress)
+        run = _run_of(journey, name)
+        if run is None:
+            raise FailedError(
+                f"Drop {name} ({drop.state}) led to no run.", f"headrace watch {MODEL} --env demo"
+            )
+        self.teller.fact("dropped", f"{which}: {drop.rows or 0:,} rows, {drop.state}")
+        self.teller.fact("trained", f"{run.run}: {run.job_seconds or 0:.1f} s in the job")
+        self.teller.fact("compared", f"{run.run}: {numbers(run)}: {run.status}")
+        return drop, run
+
+    def _approve(self, run: RunRecord, progress: Progress) -> tuple[int, DeploymentRecord]:
+        """Approve the newest package, and follow its deployment."""
+        package = registry.choose(self.session, MODEL, None)
+        self._expect("it is the run's package", package.arn == run.package_arn, package.arn)
+        known = {d.deployment for d in registry.deployments(self.session, MODEL)}
+        said = registry.decide(self.session, package, "Approved", numbers(run))
+        self.teller.fact("approved", f"v{package.version}: {said}")
+
+        def find(journey: Journey) -> DeploymentRecord | None:
+            ended = (d for d in journey.deployments if d.status != "deploying")
+            return next((d for d in ended if d.deployment not in known), None)
+
+        journey = self._follow(
+            run.started_at, lambda journey, _: find(journey) is not None, progress
+        )
+        deployment = find(journey)
+        if deployment is None:
+            raise FailedError(
+                f"The approval of v{package.version} led to no deployment.",
+                f"headrace logs {MODEL} --stage deployment --env demo",
+            )
+        reasons = "; ".join(deployment.reasons) or deployment.deployment
+        self._expect("it is live", deployment.status == "live", reasons)
+        served = self._served()
+        status = endpoint_status(self.session, deployment.endpoint)
+        self._expect(
+            "SageMaker itself says so",
+            served == package.version and status == "InService",
+            f"{deployment.endpoint} is {status} and serves v{served}",
+        )
+        self.teller.fact("deployed", f"v{package.version} to {deployment.endpoint}")
+        return package.version, deployment
+
+    def _answers(self, run: RunRecord, what: str, *, single: bool) -> None:
+        (path,) = drops.collect([self.story.unseen]).values()
+        rows = inference.read_rows(path)
+        wanted = rows[:1] if single else rows
+        answer: Predictions = inference.predict(self.session, MODEL, wanted)
+        plural = "" if single else "s"
+        self._expect(
+            f"{what} prediction{plural} from the new model",
+            len(answer.rows) == len(wanted) and answer.runs == [run.run],
+            f"{len(wanted):,} rows in {answer.requests} requests by v{answer.version}; "
+            f"the first: {inference.encode(answer.rows[0])}",
+        )
+        self.teller.fact("predicted", f"{len(wanted):,} rows by v{answer.version}")
+
+    def _refused(self, run: RunRecord, before: int | None) -> None:
+        reasons = "; ".join(run.reasons)
+        self._expect(
+            "the gate refused the candidate, with numbers",
+            run.status == "not better" and bool(reasons) and run.package_arn is None,
+            f"{numbers(run)}; {reasons}",
+        )
+        self.teller.fact("refused", f"{run.run}: {reasons}")
+        self._untouched(before)
+
+    def _untouched(self, before: int | None) -> None:
+        served = self._served()
+        self._expect("what served goes on", served == before, f"v{served}")
+
+    def _served(self) -> int | None:
+        endpoint = self.session.model(MODEL).endpoint
+        return inference.served_version(self.session, endpoint)
+
+    def _follow(self, since: str, until: Until, progress: Progress) -> Journey:
+        return watch(
+            self.session,
+            MODEL,
+            since=since,
+            timeout=_PATIENCE,
+            until=until,
+            on_moment=self.teller.moment,
+            on_activity=lambda lines: progress(" | ".join(lines)),
+        ).journey
+
+    def _expect(self, text: str, holds: bool, evidence: str) -> None:
+        self.teller.expect(text, holds, evidence)
+
+
+def _run_of(journey: Journey, drop: str) -> RunRecord | None:
+    """Return the run a drop caused, once it has a verdict."""
+    versions = {d.dataset_version for d in journey.drops if d.drop == drop}
+    ended = (r for r in journey.runs if r.status != "training")
+    return next((r for r in ended if r.dataset_version in versions), None)

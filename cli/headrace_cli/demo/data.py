@@ -1,0 +1,70 @@
+"""The drops of the story, made from the example data as `tools/data.py` makes them."""
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from headrace.datasets.arrivals import MANIFEST
+from headrace_cli.drops import collect, manifest_of
+from headrace_cli.environments import ROOT
+from headrace_cli.errors import FailedError
+
+MODEL = "credit-risk"
+_FILES = 4
+_POISON = b"PAR1 this was a spreadsheet once, before somebody renamed it PAR1"
+
+
+@dataclass(frozen=True)
+class Story:
+    """One folder for each drop, and rows nobody has trained on to predict for."""
+
+    first: Path
+    second: Path
+    damaged: Path
+    flipped: Path
+    unseen: Path
+    poisoned: str
+    changed: str
+
+
+def prepare(folder: Path) -> Story:
+    """Write all drops of the story.
+
+    Raises:
+        FailedError: the example data cannot be had.
+    """
+    tool = _tool()
+    try:
+        months = tool.months()
+        first, second = folder / "first", folder / "second"
+        damaged, flipped, unseen = folder / "damaged", folder / "flipped", folder / "unseen"
+        tool.write_drop(months[0:5], first, _FILES)
+        tool.write_drop(months[5:10], second, _FILES)
+        tool.write_drop(months[10:11], damaged, _FILES)
+        tool.write_drop(months[11:16], flipped, _FILES, flip_labels=True)
+        tool.write_drop(months[16:17], unseen, 1)
+    except tool.DataFetchError as error:
+        raise FailedError(str(error), "python tools/data.py fetch") from error
+    files = sorted(damaged.iterdir())
+    poisoned, changed = files[1], files[2]
+    # One file was never parquet; its manifest is honest about the bytes.
+    poisoned.write_bytes(_POISON)
+    manifest = manifest_of(collect([damaged])).model_dump_json(exclude_none=True)
+    (damaged / MANIFEST).write_text(manifest)
+    # The other changes on its way, after the manifest was written.
+    content = bytearray(changed.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    changed.write_bytes(content)
+    return Story(first, second, damaged, flipped, unseen, poisoned.name, changed.name)
+
+
+def _tool() -> ModuleType:
+    """Import tools/data.py, which is a script of the clone and belongs to no package."""
+    path = ROOT / "tools" / "data.py"
+    spec = importlib.util.spec_from_file_location("headrace_example_data", path)
+    if spec is None or spec.loader is None or not path.exists():
+        raise FailedError(f"There is no {path}.", "Run the demo from a clone of Headrace.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
