@@ -26,7 +26,9 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     try:
         parse_key(arrival.key)
     except ProjectError as error:
-        logger.warning("Ignored an object that is no project", key=arrival.key, reason=str(error))
+        logger.warning(
+            "Ignored an object that is no project", extra={"key": arrival.key, "reason": str(error)}
+        )
         return {"ignored": str(error)}
     verdict = reconcile_project(
         Location(here.data_bucket, arrival.key, arrival.version_id),
@@ -35,6 +37,6 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         Ledger.of(here.ledger_table),
         client("sagemaker"),
     )
-    logger.info(type(verdict).__name__, **verdict.model_dump())
+    logger.info(type(verdict).__name__, extra=verdict.model_dump())
     Bus.of(here.bus).announce(verdict)
     return verdict.model_dump()

@@ -6,6 +6,7 @@ The template sets every variable for every function (Globals), so one class serv
 import os
 from collections.abc import Mapping
 from functools import cache
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -43,7 +44,7 @@ class Settings(BaseModel):
     )
 
     @classmethod
-    def from_mapping(cls, variables: Mapping[str, str]) -> "Settings":
+    def from_mapping(cls, variables: Mapping[str, str]) -> Self:
         """Read settings from environment variables.
 
         Raises:

@@ -54,7 +54,7 @@ def literal(text: str) -> str:
 
 
 def logical_type(physical: str) -> str | None:
-    """Return the logical type of a DuckDB type, `null` for a column of nulls, None if there is none."""
+    """Return the logical type of a DuckDB type (`null`: a column of nulls), None if it has none."""
     name = physical.strip('"')
     if name in _INTEGERS:
         return "integer"

@@ -1,5 +1,8 @@
 """Profiles taken from a table or view in DuckDB."""
 
+# Names of columns cannot be bound as parameters; `identifier` and `literal` quote them.
+# ruff: noqa: S608
+
 from typing import Any
 
 import duckdb
@@ -15,9 +18,7 @@ from headrace_profiling.profile import (
 )
 
 
-def measure(
-    connection: duckdb.DuckDBPyConnection, table: str, columns: dict[str, str]
-) -> Profile:
+def measure(connection: duckdb.DuckDBPyConnection, table: str, columns: dict[str, str]) -> Profile:
     """Return the profile of a table's columns, given with their logical types."""
     return {name: _column(connection, table, name, type_) for name, type_ in columns.items()}
 
@@ -81,9 +82,7 @@ def _bins(
     )
 
 
-def _categories(
-    connection: duckdb.DuckDBPyConnection, source: str, column: str
-) -> dict[str, int]:
+def _categories(connection: duckdb.DuckDBPyConnection, source: str, column: str) -> dict[str, int]:
     return dict(
         connection.execute(
             f"SELECT {column}::VARCHAR AS value, count(*) AS n FROM {source} "
@@ -104,7 +103,7 @@ def _hashes(
 
 
 def _row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
-    row = connection.execute(query).fetchone()
+    row: tuple[Any, ...] | None = connection.execute(query).fetchone()
     if row is None:
         raise AssertionError("an aggregate always gives a row")
     return row

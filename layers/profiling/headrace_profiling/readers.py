@@ -5,6 +5,9 @@ it should be spoils its row and not the file; lines that cannot be taken apart a
 (line, raw, reason).
 """
 
+# Names of columns cannot be bound as parameters; `identifier` and `literal` quote them.
+# ruff: noqa: S608
+
 import csv
 import json
 from pathlib import Path
@@ -93,7 +96,9 @@ def _csv_header(path: Path) -> list[str]:
     try:
         columns = [n.strip() for n in next(csv.reader([line.decode("utf-8-sig")]), [])]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise Unreadable(f"The file is not readable as csv: its header is broken: {error}") from error
+        raise Unreadable(
+            f"The file is not readable as csv: its header is broken: {error}"
+        ) from error
     if not columns or not all(columns) or any("\x00" in name for name in columns):
         raise Unreadable("The file is not readable as csv: its first line names no columns.")
     folded = [name.casefold() for name in columns]  # DuckDB's names know no case

@@ -1,5 +1,6 @@
 """Step Functions executions, started once per name."""
 
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any, Self
@@ -32,12 +33,10 @@ class Executions:
         The same name and input while it runs is a success; once it has ended, the name stays
         taken for 90 days (StartExecution, API reference): both mean that it was started.
         """
-        try:
+        with contextlib.suppress(self._stepfunctions.exceptions.ExecutionAlreadyExists):
             self._stepfunctions.start_execution(
                 stateMachineArn=self._machine, name=name, input=json.dumps(payload)
             )
-        except self._stepfunctions.exceptions.ExecutionAlreadyExists:
-            pass
         return self.arn(name)
 
     def status(self, name: str) -> str | None:

@@ -35,7 +35,7 @@ class Ledger:
     def get(self, kind: type[R], key: Key) -> R | None:
         """Return the record at `key`, read consistently, or None when there is none."""
         reply = self._dynamodb.get_item(
-            TableName=self._table, Key=_marshal(key.model_dump()), ConsistentRead=True
+            TableName=self._table, Key=marshal(key.model_dump()), ConsistentRead=True
         )
         return _record(kind, reply["Item"]) if "Item" in reply else None
 
@@ -45,7 +45,7 @@ class Ledger:
             TableName=self._table,
             ConsistentRead=True,
             KeyConditionExpression="pk = :pk" + (" AND begins_with(sk, :sk)" if sk_prefix else ""),
-            ExpressionAttributeValues=_marshal(
+            ExpressionAttributeValues=marshal(
                 {":pk": pk} | ({":sk": sk_prefix} if sk_prefix else {})
             ),
         )
@@ -62,7 +62,7 @@ class Ledger:
         try:
             self._dynamodb.put_item(
                 TableName=self._table,
-                Item=_marshal(item),
+                Item=marshal(item),
                 ConditionExpression="attribute_not_exists(pk)",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
@@ -73,7 +73,7 @@ class Ledger:
 
     def put(self, record: Record) -> None:
         """Write a record whatever was there; for facts that are recomputed, never claimed."""
-        self._dynamodb.put_item(TableName=self._table, Item=_marshal(record.item()))
+        self._dynamodb.put_item(TableName=self._table, Item=marshal(record.item()))
 
     def put_all(self, records: Iterable[Record]) -> None:
         """Write many records whatever was there, 25 a request; for facts only one writer knows.
@@ -81,7 +81,7 @@ class Ledger:
         Raises:
             LedgerBusyError: DynamoDB keeps leaving some unwritten (it is throttled).
         """
-        waiting = [{"PutRequest": {"Item": _marshal(record.item())}} for record in records]
+        waiting = [{"PutRequest": {"Item": marshal(record.item())}} for record in records]
         patience = 10
         while waiting:
             reply = self._dynamodb.batch_write_item(RequestItems={self._table: waiting[:25]})
@@ -103,10 +103,10 @@ class Ledger:
         return self._conditionally(
             lambda: self._dynamodb.put_item(
                 TableName=self._table,
-                Item=_marshal(item),
+                Item=marshal(item),
                 ConditionExpression="attribute_not_exists(pk) OR #a < :new",
                 ExpressionAttributeNames={"#a": attribute},
-                ExpressionAttributeValues=_marshal({":new": item[attribute]}),
+                ExpressionAttributeValues=marshal({":new": item[attribute]}),
             )
         )
 
@@ -142,11 +142,11 @@ class Ledger:
         return self._conditionally(
             lambda: self._dynamodb.update_item(
                 TableName=self._table,
-                Key=_marshal(key.model_dump()),
+                Key=marshal(key.model_dump()),
                 UpdateExpression=expression.strip(),
                 ConditionExpression=" AND ".join(conditions),
                 ExpressionAttributeNames=names,
-                **({"ExpressionAttributeValues": _marshal(values)} if values else {}),
+                **({"ExpressionAttributeValues": marshal(values)} if values else {}),
             )
         )
 
@@ -158,7 +158,8 @@ class Ledger:
         return True
 
 
-def _marshal(values: Mapping[str, Any]) -> dict[str, Any]:
+def marshal(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as DynamoDB's API takes them."""
     return {k: _serialize(_to_decimal(v)) for k, v in values.items()}
 
 

@@ -85,6 +85,27 @@ class Storage:
         """Write JSON."""
         self.put_bytes(location, json.dumps(content, allow_nan=False).encode(), "application/json")
 
+    def put_json_if_absent(self, location: Location, content: Any) -> bool:
+        """Write JSON unless an object is there; return whether it was written.
+
+        S3 decides (`If-None-Match: *`), so of several writers exactly one wins.
+        """
+        try:
+            self._s3.put_object(
+                Bucket=location.bucket,
+                Key=location.key,
+                Body=json.dumps(content, allow_nan=False).encode(),
+                ContentType="application/json",
+                IfNoneMatch="*",
+                **self._encryption,
+            )
+        except self._s3.exceptions.ClientError as error:
+            # 409: another conditional write of the same key was first, in this very moment.
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] in {409, 412}:
+                return False
+            raise
+        return True
+
     def put_bytes(self, location: Location, content: bytes, content_type: str) -> None:
         """Write a small object."""
         self._s3.put_object(
@@ -131,6 +152,15 @@ class Storage:
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         for page in pages:
             yield from page.get("Contents", [])
+
+    def folders(self, bucket: str, prefix: str) -> Iterator[str]:
+        """Yield the names of the folders right under a prefix that ends in a slash."""
+        pages = self._s3.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket, Prefix=prefix, Delimiter="/"
+        )
+        for page in pages:
+            for common in page.get("CommonPrefixes", []):
+                yield common["Prefix"].removeprefix(prefix).rstrip("/")
 
     def _chunks(self, location: Location) -> Iterator[bytes]:
         body = self._s3.get_object(**location._arguments())["Body"]

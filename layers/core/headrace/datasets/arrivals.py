@@ -3,13 +3,15 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from headrace.errors import DropError
 from headrace.names import MODEL_MAX_LENGTH, MODEL_PATTERN, digest
+
+H = TypeVar("H")
 
 MANIFEST = "_manifest.json"
 SUCCESS = "_SUCCESS"
@@ -124,6 +126,15 @@ def place(key: str) -> Place:
     return Place(model, drop, path)
 
 
+def belongs_to_a_drop(key: str) -> bool:
+    """Tell whether `place` would find a place."""
+    try:
+        place(key)
+    except DropError:
+        return False
+    return True
+
+
 def quarantine_key(key: str, stray_version: str | None = None) -> str:
     """Return where in the quarantine bucket a refused object goes: `<model>/<drop>/<path>`.
 
@@ -147,6 +158,22 @@ def newest(arrivals: Iterable[Arrival]) -> dict[str, Arrival]:
         if known is None or arrival.sequencer > known.sequencer:
             found[arrival.key] = arrival
     return found
+
+
+def group(arrivals: Iterable[tuple[H, Arrival]]) -> list[list[tuple[H, Arrival]]]:
+    """Group arrivals by drop, each with the handle its caller knows it by.
+
+    What belongs nowhere is alone, so that it holds up nobody.
+    """
+    groups: dict[tuple[str, str], list[tuple[H, Arrival]]] = {}
+    for handle, arrival in arrivals:
+        try:
+            where = place(arrival.key)
+            drop = (where.model, where.drop)
+        except DropError:
+            drop = (NOWHERE, arrival.key)
+        groups.setdefault(drop, []).append((handle, arrival))
+    return list(groups.values())
 
 
 def _is_tricky(path: str) -> bool:

@@ -62,7 +62,11 @@ class Findings(_Value):
 
 
 class FileVerdict(_Value):
-    """What became of one file: `content_uri` is what goes into the dataset version."""
+    """What became of one file.
+
+    `content_uri` is what goes into the dataset version, `quarantine_uri` where a refused file is
+    kept, `rows_uri` where the bad rows of an accepted one are.
+    """
 
     key: str
     version_id: str
@@ -75,6 +79,7 @@ class FileVerdict(_Value):
     rows: int = 0
     quarantined_rows: int = 0
     quarantine_uri: str | None = None
+    rows_uri: str | None = None
     columns: dict[str, str] = {}
     profile: dict[str, Any] = {}
 
@@ -96,7 +101,7 @@ def plan_inspection(
     """
     data = definition.data
     declared = {name: column for name in data.columns if (column := data.column(name))}
-    tasks = []
+    tasks: list[FileTask] = []
     for record in sorted(objects, key=lambda o: o.object_key):
         path = place(record.object_key).path
         if path in CONTROL_FILES:
