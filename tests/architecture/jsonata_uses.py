@@ -16,6 +16,7 @@ _STEP_FUNCTIONS = {"partition", "range", "hash", "random", "uuid", "parse"}
 _NOT_IN_STEP_FUNCTIONS = {"eval"}
 _LATER_THAN_2_0_6 = re.compile(r"\?\?|\?:")
 _LITERAL = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|`[^`]*`|/\*.*?\*/", re.DOTALL)
+_CHILD = ("lhs", "rhs", "expression", "condition", "then", "_else", "pattern", "body")
 _COMPARISONS = {"=", "!=", "<", "<=", ">", ">=", "in", "and", "or"}
 _PREDICATES = {"boolean", "not", "exists", "contains"}
 
@@ -101,9 +102,7 @@ class _Walk:
         }
 
     def _children(self, node: Any, bound: frozenset[str], in_context: bool) -> None:
-        for attribute in (
-            "lhs", "rhs", "expression", "condition", "then", "_else", "pattern", "procedure", "body",
-        ):  # fmt: skip
+        for attribute in (*_CHILD, "procedure"):
             child = getattr(node, attribute, None)
             if hasattr(child, "type"):
                 self.visit(child, bound, in_context)

@@ -12,7 +12,11 @@ from tests.architecture import asl, asl_rules, asl_variables, machine_linters, s
 from tests.architecture.asl import Json, Machine
 from tests.architecture.project import NothingToCheckError, discover
 
-HEALTHY = yaml.safe_load((Path(__file__).parent / "fixtures" / "healthy.asl.yaml").read_text())
+HEALTHY = yaml.safe_load(
+    (
+        Path(__file__).parent / "fixtures" / "project" / "statemachines" / "training.asl.yaml"
+    ).read_text()
+)
 RULES = (*asl_rules.RULES, *asl_variables.RULES, service_arguments.arguments_are_valid)
 SLICE = ("JudgeSlices", "ItemProcessor", "States", "JudgeSlice")
 
