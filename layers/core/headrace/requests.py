@@ -88,7 +88,7 @@ def build_model_package(
     """
     return {
         "ModelPackageGroupName": group,
-        "ModelPackageDescription": description[:1024],
+        "ModelPackageDescription": _line(description),
         "ModelApprovalStatus": "PendingManualApproval",
         "ClientToken": names.digest(token, length=32),
         "InferenceSpecification": {
@@ -115,7 +115,7 @@ def build_package_group(*, name: str, description: str, tags: Mapping[str, str])
     """Build CreateModelPackageGroup; its tags hold for every version in it."""
     return {
         "ModelPackageGroupName": name,
-        "ModelPackageGroupDescription": description[:1024] or name,
+        "ModelPackageGroupDescription": _line(description) or name,
         "Tags": _tags(tags),
     }
 
@@ -125,7 +125,7 @@ def build_approval(package_arn: str, reason: str) -> Request:
     return {
         "ModelPackageArn": package_arn,
         "ModelApprovalStatus": "Approved",
-        "ApprovalDescription": reason[:1024],
+        "ApprovalDescription": _line(reason),
     }
 
 
@@ -254,6 +254,11 @@ def _vpc(settings: Settings) -> Request:
 
 def _tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"Key": f"headrace:{key}", "Value": value} for key, value in sorted(tags.items())]
+
+
+def _line(text: str) -> str:
+    """Descriptions are one line of at most 1024 characters."""
+    return " ".join(text.split())[:1024]
 
 
 def _as_text(value: str | float | bool) -> str:

@@ -5,11 +5,9 @@ import math
 from headrace.training.evaluation import Comparison
 
 
-def number(value: float, digits: int = 3) -> str:
-    """Write a number: thousands separated, no trailing zeros beyond what says something."""
-    if value == int(value) and abs(value) < 1e15:
-        return f"{int(value):,}"
-    return f"{value:,.{digits}f}"
+def number(value: float) -> str:
+    """Write one number: thousands separated, whole ones without decimals."""
+    return f"{value:,.{_digits(value)}f}"
 
 
 def rows(count: int) -> str:
@@ -36,21 +34,21 @@ def compared(
     difference = value - other
     if difference == 0:
         return f"{what} {number(value)}{unit} equals {whose} {number(other)}{unit}"
-    digits = _digits(difference)
+    digits = _digits(value, other, *(ci[:2] if ci else ()))
     side = "above" if difference > 0 else "below"
     about = _signed(difference, digits)
     if ci:
         low, high, confidence = ci
         about += f", {confidence * 100:g} % CI {_signed(low, digits)} … {_signed(high, digits)}"
-    return (
-        f"{what} {number(value, digits)}{unit} is {side} {whose} {number(other, digits)}{unit} "
-        f"({about})"
-    )
+    return f"{what} {value:,.{digits}f}{unit} is {side} {whose} {other:,.{digits}f}{unit} ({about})"
 
 
-def _digits(difference: float) -> int:
-    """At least three decimals, and enough to show a small difference, but never more than six."""
-    return min(6, max(3, 1 - math.floor(math.log10(abs(difference)))))
+def _digits(*values: float) -> int:
+    """None if all are whole; else three, and enough (six at most) to tell the first two apart."""
+    if all(value == int(value) for value in values):
+        return 0
+    difference = abs(values[0] - values[1]) if len(values) > 1 else 0
+    return min(6, max(3, -math.floor(math.log10(difference)))) if difference else 3
 
 
 def _signed(value: float, digits: int) -> str:
