@@ -1,12 +1,14 @@
 """What a drop comes to: a dataset version named by its contents, or nothing that can be used."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from headrace.datasets.inspection import FileVerdict
 
 VERSION_LENGTH = 16
+_WIDTH = {"null": 0, "number": 2}  # any other type: 1
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,13 @@ def dataset_version(content_hashes: Sequence[str]) -> str:
 def assemble(verdicts: Sequence[FileVerdict]) -> Assembly:
     """Judge a drop by the verdicts on its files.
 
-    The files of a model without a schema must agree among themselves: the first by key rules.
+    The files of a model without a schema must agree among themselves: what most of them look like
+    is the rule, so that one odd file does not cost its neighbours.
     """
     ordered = sorted(verdicts, key=lambda v: v.key)
-    rule: FileVerdict | None = next((v for v in ordered if v.accepted), None)
-    columns = rule.columns if rule else {}
+    rule = _typical([v for v in ordered if v.accepted])
     judged = tuple(_must_agree(v, rule) if rule and v.accepted else v for v in ordered)
+    columns = _common_columns([v.columns for v in judged if v.accepted])
     hashes = [v.content_hash for v in judged if v.accepted and v.content_hash]
     reasons = tuple(f"{v.key}: {reason}" for v in judged for reason in v.reasons)
     if not ordered:
@@ -76,6 +79,12 @@ def file_names(accepted: Sequence[FileVerdict]) -> dict[str, str]:
     return names
 
 
+def _typical(accepted: Sequence[FileVerdict]) -> FileVerdict | None:
+    """Return the first file of the commonest columns."""
+    looks = Counter(frozenset(verdict.columns.items()) for verdict in accepted)
+    return max(accepted, key=lambda v: looks[frozenset(v.columns.items())], default=None)
+
+
 def _must_agree(verdict: FileVerdict, rule: FileVerdict) -> FileVerdict:
     differences = [
         f"column {name} is {verdict.columns.get(name, 'missing')}, "
@@ -88,6 +97,15 @@ def _must_agree(verdict: FileVerdict, rule: FileVerdict) -> FileVerdict:
         return verdict
     reason = f"The schema differs from that of {rule.key}: {'; '.join(differences)}."
     return verdict.model_copy(update={"accepted": False, "reasons": [reason]})
+
+
+def _common_columns(columns: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return the types that hold for all files: the widest that one of them has."""
+    found: dict[str, set[str]] = {}
+    for file in columns:
+        for name, type_ in file.items():
+            found.setdefault(name, set()).add(type_)
+    return {name: max(types, key=lambda t: _WIDTH.get(t, 1)) for name, types in found.items()}
 
 
 def _agree(found: str | None, expected: str | None) -> bool:

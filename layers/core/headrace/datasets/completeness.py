@@ -1,7 +1,8 @@
 """When a drop is whole, and what its manifest promises."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -38,14 +39,10 @@ class Manifest(BaseModel):
     @field_validator("files")
     @classmethod
     def _each_once(cls, files: tuple[ManifestFile, ...]) -> tuple[ManifestFile, ...]:
-        paths = [file.path for file in files]
-        twice = (
-            sorted({path for path in paths if paths.count(path) > 1})
-            if (len(set(paths)) < len(paths))
-            else []
-        )
-        if twice:
-            raise ValueError(f"{twice[0]!r} is named twice")
+        counts = Counter(file.path for file in files)
+        twice = min((path for path, count in counts.items() if count > 1), default=None)
+        if twice is not None:
+            raise ValueError(f"{twice!r} is named twice")
         return files
 
     @property
@@ -93,24 +90,15 @@ def completeness(
 ) -> Completeness:
     """Decide whether a drop with objects at these paths is whole.
 
-    `manifest` is the one in the drop, if it can be read; a drop whose manifest cannot be read is
-    whole (nothing better will come) and is quarantined when it is planned. `quiet` tells that
-    nothing came for the model's `quiet_seconds`.
+    `manifest` is the one in the drop, if it can be read; whatever the mode, all it names must be
+    there. A manifest that cannot be read is waited for no longer (nothing better will come): the
+    drop is quarantined when it is planned. `quiet` tells that nothing came for `quiet_seconds`.
     """
-    if mode == "manifest":
-        if MANIFEST not in paths:
-            return Completeness(complete=False, waiting_for=(MANIFEST,))
-        missing = tuple(p for p in (manifest.by_path if manifest else {}) if p not in paths)
-        return Completeness(complete=not missing, waiting_for=missing)
-    if mode == "success":
-        there = SUCCESS in paths
-        return Completeness(complete=there, waiting_for=() if there else (SUCCESS,))
-    has_data = any(path not in CONTROL_FILES for path in paths)
-    return Completeness(
-        complete=quiet and has_data, waiting_for=() if quiet else ("a quiet period",)
-    )
-
-
-def expectations(manifest: Manifest | None) -> Mapping[str, ManifestFile] | None:
-    """Return what is promised by path; None when nothing is, so that any file is welcome."""
-    return manifest.by_path if manifest else None
+    waiting_for = tuple(p for p in (manifest.by_path if manifest else {}) if p not in paths)
+    if mode == "manifest" and MANIFEST not in paths:
+        waiting_for = (MANIFEST,)
+    elif mode == "success" and SUCCESS not in paths:
+        waiting_for = (SUCCESS, *waiting_for)
+    elif mode == "quiet" and not (quiet and any(path not in CONTROL_FILES for path in paths)):
+        waiting_for = ("a quiet period after its last file", *waiting_for)
+    return Completeness(complete=not waiting_for, waiting_for=waiting_for)
