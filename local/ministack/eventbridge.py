@@ -20,7 +20,7 @@ from typing import Any
 from ministack.services import eventbridge, sns, sqs
 from ministack.services import stepfunctions as sfn
 
-from local.ministack import deliveries, guard, iam, instance
+from local.ministack import deliveries, guard, iam, instance, scheduler, scopes
 
 _log = logging.getLogger(__name__)
 # The target and rule under delivery: the stock dispatchers are told only the ARN.
@@ -47,7 +47,9 @@ class Delivery:
         role = self.target.get("RoleArn")
         if role:
             context = {"aws:sourcearn": self.rule.get("Arn", "")}
-            why = iam.refusal(role, "events.amazonaws.com", action, self.target["Arn"], context)
+            of_schedule = scheduler.is_schedule(self.rule)
+            principal = scheduler.PRINCIPAL if of_schedule else "events.amazonaws.com"
+            why = iam.refusal(role, principal, action, self.target["Arn"], context)
             if why:
                 raise DeliveryError("NO_PERMISSIONS", why)
 
@@ -106,7 +108,14 @@ def install() -> None:
 
 
 def _invoke_for(target: dict[str, Any], event: Any, rule: dict[str, Any], view: Any = None) -> None:
-    token = _delivery.set(Delivery(target, rule))
+    if scheduler.is_schedule(rule):
+        target = scheduler.fill_in(target, rule)
+    delivery = Delivery(target, rule)
+    if scheduler.is_universal(target["Arn"]):
+        # The call may come back to this server, whose loop must be free.
+        scopes.in_new_thread(delivery.attempt, lambda: _call(target), target.get("Input", "{}"))
+        return
+    token = _delivery.set(delivery)
     try:
         guard.stock(_invoke_for)(target, event, rule, view)
     finally:
@@ -115,6 +124,15 @@ def _invoke_for(target: dict[str, Any], event: Any, rule: dict[str, Any], view: 
 
 def _current(arn: str) -> Delivery:
     return _delivery.get() or Delivery({"Arn": arn}, {})
+
+
+def _call(target: dict[str, Any]) -> None:
+    try:
+        scheduler.call(target)
+    except sfn._ExecutionError as error:
+        denied = "not authorized" in error.cause
+        code = "NO_PERMISSIONS" if denied else error.error
+        raise DeliveryError(code, error.cause, retry=not denied) from error
 
 
 def _to_state_machine(arn: str, payload: str) -> None:
@@ -134,25 +152,34 @@ def _to_state_machine(arn: str, payload: str) -> None:
 
 
 def _to_function(arn: str, payload: str) -> None:
+    delivery = _current(arn)
+
     def send() -> None:
+        delivery.authorize("lambda:InvokeFunction")
         if not deliveries.invoke(arn, json.loads(payload)):
             raise DeliveryError("RESOURCE_NOT_FOUND", f"Function not found: {arn}")
 
-    _current(arn).attempt(send, payload)
+    delivery.attempt(send, payload)
 
 
 def _to_queue(spec: Any, payload: str, sqs_parameters: Any = None) -> None:
+    delivery = _current(str(spec))
+
     def send() -> None:
+        delivery.authorize("sqs:SendMessage")
         if sqs._queue_by_arn(str(spec)) is None:
             raise DeliveryError("RESOURCE_NOT_FOUND", f"The queue {spec} does not exist")
         guard.stock(_to_queue)(spec, payload, sqs_parameters)
 
-    _current(str(spec)).attempt(send, payload)
+    delivery.attempt(send, payload)
 
 
 def _to_topic(arn: str, payload: str) -> None:
+    delivery = _current(arn)
+
     def send() -> None:
+        delivery.authorize("sns:Publish")
         if sns.publish_internal(arn, payload) is None:
             raise DeliveryError("RESOURCE_NOT_FOUND", f"Topic does not exist: {arn}")
 
-    _current(arn).attempt(send, payload)
+    delivery.attempt(send, payload)

@@ -106,7 +106,7 @@ class Checkpoints:
         return False
 
     def _be_child(self) -> None:
-        """Write and end, never returning to the server's code; holds none of its sockets or locks."""
+        """Write and end, never returning to the server's code; holds no sockets."""
         code = 1
         try:
             for name in (signal.SIGTERM, signal.SIGINT):

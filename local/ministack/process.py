@@ -56,7 +56,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         await asyncio.to_thread(server.wind_down)
 
     try:
-        await serve(server, config, shutdown_trigger=until_stopped)  # type: ignore[arg-type]
+        await serve(server, config, shutdown_trigger=until_stopped)
     finally:
         await asyncio.to_thread(server.close)
 
@@ -130,7 +130,7 @@ def _prepare(settings: Settings) -> None:
     threading.excepthook = lambda crash: _log.error(
         "thread %s ended",
         crash.thread,
-        exc_info=(crash.exc_type, crash.exc_value, crash.exc_traceback),  # type: ignore[arg-type]
+        exc_info=crash.exc_value,
     )
     for name in [name for name in os.environ if name.startswith(("AWS_", "LAMBDA_", "MINISTACK_"))]:
         del os.environ[name]

@@ -156,7 +156,7 @@ class Plug:
                 raise
 
     def _call_with_sdk(self, resource: str, request: Any) -> Any:
-        """`arn:aws:states:::aws-sdk:sagemaker:describeTrainingJob`: any operation, times as text."""
+        """`...:aws-sdk:sagemaker:describeTrainingJob`: any operation, times in text."""
         parts = resource.removesuffix(".waitForTaskToken").split(":")
         if parts[6].lower() != "sagemaker":
             return guard.stock(self._call_with_sdk)(resource, request)

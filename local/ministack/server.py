@@ -9,6 +9,7 @@ from typing import Any
 from ministack import app as ministack
 
 from local.ministack import (
+    alarms,
     async_invocations,
     branches,
     cloudformation,
@@ -18,6 +19,8 @@ from local.ministack import (
     iam,
     instance,
     persistence,
+    s3,
+    service_metrics,
     stepfunctions,
     tasks,
 )
@@ -46,10 +49,13 @@ class Server:
             iam,
             async_invocations,
             eventbridge,
+            s3,
             stepfunctions,
             tasks,
             branches,
             cloudformation,
+            service_metrics,
+            alarms,
             persistence,
         ):
             correction.install()

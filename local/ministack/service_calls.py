@@ -39,7 +39,7 @@ _DENIED = {
 guard.expect(hasattr(sfn, "_AWS_SDK_ERROR_PREFIX"), "stepfunctions._AWS_SDK_ERROR_PREFIX")
 
 
-def authorize(role_arn: str, resource: str, data: Any) -> None:
+def authorize(role_arn: str, resource: str, data: Any, principal: str = PRINCIPAL) -> None:
     """Raise the Step Functions error of a refused call unless the role allows it."""
     request = data if isinstance(data, dict) else {}
     needed = _needed(resource, request)
@@ -47,11 +47,11 @@ def authorize(role_arn: str, resource: str, data: Any) -> None:
         return
     service, action, arn = needed
     conditions = sagemaker_conditions(request) if service == "sagemaker" else {}
-    _require(role_arn, resource, service, action, arn, conditions)
+    _require(role_arn, principal, resource, service, action, arn, conditions)
     passed = request.get("RoleArn") or request.get("ExecutionRoleArn")
     if service == "sagemaker" and passed:
         context = {"iam:passedtoservice": "sagemaker.amazonaws.com"}
-        _require(role_arn, resource, service, "iam:PassRole", passed, context)
+        _require(role_arn, principal, resource, service, "iam:PassRole", passed, context)
 
 
 def sagemaker_conditions(request: dict[str, Any]) -> dict[str, Any]:
@@ -78,9 +78,15 @@ def sagemaker_conditions(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _require(
-    role_arn: str, resource: str, service: str, action: str, arn: str, context: dict[str, Any]
+    role_arn: str,
+    principal: str,
+    resource: str,
+    service: str,
+    action: str,
+    arn: str,
+    context: dict[str, Any],
 ) -> None:
-    why = iam.refusal(role_arn, PRINCIPAL, action, arn, context)
+    why = iam.refusal(role_arn, principal, action, arn, context)
     if why is None:
         return
     name = _DENIED.get(service, f"{service.capitalize()}.AmazonServiceException")

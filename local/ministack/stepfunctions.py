@@ -158,8 +158,7 @@ def _step(
         return output, following
     if kind in ("Pass", "Wait"):
         execute = sfn._execute_pass if kind == "Pass" else sfn._execute_wait
-        result: tuple[Any, str | None] = execute(state, value, ctx)
-        return result
+        return tuple(execute(state, value, ctx))
     execute = {
         "Task": sfn._execute_task,
         "Parallel": sfn._execute_parallel,
@@ -167,8 +166,7 @@ def _step(
     }.get(kind)
     if execute is None:
         raise sfn._ExecutionError("States.Runtime", f"Unknown state type: {kind}")
-    result = execute(state, value, execution, ctx)
-    return result
+    return tuple(execute(state, value, execution, ctx))
 
 
 def _ruled(state: dict[str, Any], value: Any, ctx: dict[str, Any]) -> bool:

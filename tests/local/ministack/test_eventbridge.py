@@ -65,3 +65,52 @@ def test_a_failing_function_is_retried_and_its_event_kept(aws: LocalAws) -> None
     assert json.loads(receive(aws, url)[0]["Body"])["detail"] == {"n": 3}
     logs = aws.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
     assert sum("REPORT" in event["message"] for event in logs) == 2
+
+
+def test_a_schedule_starts_a_machine_with_its_role_and_attributes(aws: LocalAws) -> None:
+    arn, schedules = machine(aws, jsonata("A", A={"Type": "Succeed"})), aws.client("scheduler")
+    allowed = {"Effect": "Allow", "Action": "states:StartExecution", "Resource": arn}
+    url, dead = queue(aws)
+    by_role = {
+        unique("refused"): role(aws, "events", ALLOW_ALL),  # trusts rules, not schedules
+        unique("allowed"): role(aws, "scheduler", allowed),
+    }
+    for name, role_arn in by_role.items():
+        schedules.create_schedule(
+            Name=name,
+            ScheduleExpression="at(2020-01-01T00:00:00)",
+            FlexibleTimeWindow={"Mode": "OFF"},
+            ActionAfterCompletion="DELETE",
+            Target={
+                "Arn": arn,
+                "RoleArn": role_arn,
+                "DeadLetterConfig": {"Arn": dead},
+                "Input": json.dumps({"name": name, "at": "<aws.scheduler.scheduled-time>"}),
+            },
+        )
+    universal = unique("universal")
+    schedules.create_schedule(
+        Name=universal,
+        ScheduleExpression="at(2020-01-01T00:00:00)",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target={
+            "Arn": "arn:aws:scheduler:::aws-sdk:sfn:startExecution",
+            "RoleArn": by_role[list(by_role)[1]],
+            "Input": json.dumps({"StateMachineArn": arn, "Name": universal, "Input": "{}"}),
+        },
+    )
+    states = aws.client("stepfunctions")
+
+    def executions() -> list[str]:
+        found = states.list_executions(stateMachineArn=arn)["executions"]
+        return [each["executionArn"] for each in found]
+
+    started = wait_until(lambda: found if len(found := executions()) == 2 else None, 25)
+    inputs = [
+        json.loads(states.describe_execution(executionArn=each)["input"])
+        for each in started
+        if not each.endswith(universal)
+    ]
+    assert [(each["name"], each["at"][-1]) for each in inputs] == [(list(by_role)[1], "Z")]
+    code = receive(aws, url)[0]["MessageAttributes"]["ERROR_CODE"]["StringValue"]
+    assert code == "NO_PERMISSIONS"

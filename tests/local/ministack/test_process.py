@@ -162,7 +162,7 @@ def test_what_a_web_page_could_do_is_refused(aws: LocalAws) -> None:
         request = urllib.request.Request(f"{aws.facts['endpoint_url']}/{path}", method=method)
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(request)
-    with pytest.raises(ClientError, match="InvalidAccessKeyId|SignatureDoesNotMatch"):
+    with pytest.raises(ClientError, match=r"InvalidAccessKeyId|SignatureDoesNotMatch"):
         aws.client("s3", aws_access_key_id="AKIANOBODY", aws_secret_access_key="x").list_buckets()
 
 
