@@ -4,7 +4,9 @@ import hashlib
 import io
 import zipfile
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -14,6 +16,7 @@ from headrace_cli.session import Session
 from headrace_cli.waiting import wait_for
 
 _SOURCE = Path("containers/tabular")
+_PREFIX = "images/tabular/"
 _LEFT_OUT = {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
 # The oldest date ZIP can hold: the same source must give the same bytes.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -50,19 +53,17 @@ def ensure_image(session: Session, timeout: float, root: Path = ROOT) -> Image:
     """
     content = zip_source(root / _SOURCE)
     source = hashlib.sha256(content).hexdigest()[:12]
-    found = find_image(session, source)
+    location = {"Bucket": session.stack.artifacts_bucket, "Key": f"{_PREFIX}{source}.zip"}
+    sent = _newest_source(session)
+    found = find_image(session, sent["LastModified"]) if sent.get("Key") == location["Key"] else ""
     if found:
         return Image(source, found, built=False)
-    key = f"images/tabular/{source}.zip"
-    session.client("s3").put_object(
-        Bucket=session.stack.artifacts_bucket,
-        Key=key,
-        Body=content,
-        ContentType="application/zip",
-    )
+    s3 = session.client("s3")
+    s3.put_object(**location, Body=content, ContentType="application/zip")
+    sent_at = s3.head_object(**location)["LastModified"]
     digest = wait_for(
-        lambda: find_image(session, source),
-        f"the image of {key} in repository '{session.stack.tabular_repository}'",
+        lambda: find_image(session, sent_at),
+        f"the image of {location['Key']} in repository '{session.stack.tabular_repository}'",
         timeout=timeout,
         interval=session.environment.poll_seconds,
         hint="Look at the stack's CodeBuild project, and at its log stream 'image'.",
@@ -70,8 +71,8 @@ def ensure_image(session: Session, timeout: float, root: Path = ROOT) -> Image:
     return Image(source, digest, built=True)
 
 
-def find_image(session: Session, source: str) -> str | None:
-    """Return the digest of the image built from a source, if it is the latest, or None."""
+def find_image(session: Session, since: datetime) -> str | None:
+    """Return the digest of the latest image if it was pushed after a source was sent, or None."""
     try:
         reply = session.client("ecr").describe_images(
             repositoryName=session.stack.tabular_repository, imageIds=[{"imageTag": "latest"}]
@@ -80,7 +81,16 @@ def find_image(session: Session, source: str) -> str | None:
         if error_code(error) == "ImageNotFoundException":
             return None
         raise
-    for image in reply["imageDetails"]:
-        if source in image.get("imageTags", []):
-            return str(image["imageDigest"])
-    return None
+    image = reply["imageDetails"][0]
+    return str(image["imageDigest"]) if image["imagePushedAt"] >= since else None
+
+
+def _newest_source(session: Session) -> dict[str, Any]:
+    """Return the source that was sent last, as S3 lists it: its image is the latest."""
+    pages = (
+        session.client("s3")
+        .get_paginator("list_objects_v2")
+        .paginate(Bucket=session.stack.artifacts_bucket, Prefix=_PREFIX)
+    )
+    listed = [o for page in pages for o in page.get("Contents", [])]
+    return max(listed, key=lambda o: o["LastModified"], default={})
