@@ -128,12 +128,12 @@ def examples_meet_their_rules(folder: Path, stack: Stack, values: Json) -> list[
 
 
 def resolved(node: Any, values: Json) -> Any:
-    """Return a pattern with the names of resources as `values` has them."""
+    """Return a pattern with names as `values` has them; another resource's name may be any."""
     if isinstance(node, list):
         return [resolved(value, values) for value in node]
     match node:
         case {"Ref": str(name)}:
-            return values.get(name, name)
+            return values.get(name, {"exists": True})
         case {"Fn::Sub": str(text)}:
             for name, value in values.items():
                 text = text.replace(f"${{{name}}}", value)
