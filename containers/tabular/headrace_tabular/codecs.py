@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -140,7 +141,8 @@ def from_lines(body: bytes, expected: Expected) -> Columns:
 def from_csv(body: bytes, header: str | None, expected: Expected) -> Columns:
     """Read CSV; without a header the columns are the model's, in the model's order.
 
-    A first line of nothing but column names is a header, unless `header=absent` says otherwise.
+    A first line of which half or more are column names is a header, unless the content type says
+    `header=present` or `header=absent`.
     An empty cell is null.
     """
     try:
@@ -152,7 +154,8 @@ def from_csv(body: bytes, header: str | None, expected: Expected) -> Columns:
         raise RequestError("the body is empty: send at least one row")
     known = {*expected.names, *expected.ignored}
     names = expected.names
-    named = header == "present" or (header is None and any(cell in known for cell in lines[0]))
+    looks_named = 2 * sum(cell in known for cell in lines[0]) >= len(lines[0])
+    named = header == "present" or (header != "absent" and looks_named)
     if named:
         names = lines.pop(0)
         if len(set(names)) < len(names):
@@ -176,9 +179,10 @@ def read_cell(cell: str, kind: Kind) -> Any:
         return None
     if kind == "number":
         try:
-            return float(cell)
+            number = float(cell)
         except ValueError:
             return cell
+        return cell if math.isnan(number) else number
     if kind == "boolean":
         lower = cell.strip().lower()
         return True if lower in TRUE else False if lower in FALSE else cell
@@ -213,9 +217,9 @@ def typed(values: Sequence[Any], item: Input) -> NDArray[Any]:
         allowed = (bool, int, float)
     else:
         return times(values, item)
-    for row, value in enumerate(values, start=1):
-        if value is not None and type(value) not in allowed:
-            raise wrong(value, row, item)
+    if not set(map(type, values)) <= {*allowed, type(None)}:
+        row = next(i for i, v in enumerate(values) if v is not None and type(v) not in allowed)
+        raise wrong(values[row], row + 1, item)
     if item.kind == "text":
         column: NDArray[Any] = np.empty(len(values), dtype=object)
         column[:] = values
@@ -227,8 +231,6 @@ def typed(values: Sequence[Any], item: Input) -> NDArray[Any]:
     bad = np.isinf(numbers)
     if item.kind == "boolean":
         bad |= ~(np.isnan(numbers) | (numbers == 0) | (numbers == 1))
-    # Only null is null: a NaN that was sent (CSV can spell one) is refused like infinity.
-    bad |= np.isnan(numbers) & np.array([value is not None for value in values])
     if bad.any():
         row = int(np.argmax(bad))
         raise wrong(values[row], row + 1, item)

@@ -25,6 +25,7 @@ Send = Callable[[Message], Awaitable[None]]
 Answer = tuple[int, bytes, str]
 
 SMALL_BODY = 64 * 1024
+DRAINED = 16  # times the limit that is read and thrown away
 JSON = "application/json"
 METHODS = {"/ping": ("GET", "HEAD"), "/invocations": ("POST",)}
 
@@ -54,7 +55,7 @@ class App:
         ]
         if status == 405:
             headers.append((b"allow", ", ".join(METHODS[scope["path"]]).encode()))
-        if status == 413:  # the rest of the body was not read
+        if status == 413:  # there may be more of the body
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -69,28 +70,32 @@ class App:
         if path == "/ping":
             return 200, b"", JSON
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        body = await self.read_body(headers, receive)
+        body = await self.read_body(receive)
         content_type, accept = headers.get(b"content-type", ""), headers.get(b"accept", "")
         if len(body) <= SMALL_BODY:
             return self.predict(body, content_type, accept)
         return await asyncio.to_thread(self.predict, body, content_type, accept)
 
-    async def read_body(self, headers: dict[bytes, str], receive: Receive) -> bytes:
-        """Read the body, but never more of it than is allowed."""
-        stated = headers.get(b"content-length", "0")
-        too_large = RequestError(f"the body is larger than {self.max_bytes:,} bytes: split it", 413)
-        if stated.isdigit() and int(stated) > self.max_bytes:
-            raise too_large
-        parts, size, more = [], 0, True
-        while more:
+    async def read_body(self, receive: Receive) -> bytes:
+        """Read the body, but never keep more of it than is allowed.
+
+        What is too large is read on for a while and thrown away: a client that is still sending
+        when the connection closes sees a broken pipe and not the answer that says why.
+        """
+        parts: list[bytes] = []
+        size, more = 0, True
+        while more and size <= DRAINED * self.max_bytes:
             part = await receive()
             if part["type"] == "http.disconnect":
                 raise ClientGoneError
-            parts.append(part.get("body", b""))
-            size += len(parts[-1])
+            size += len(part.get("body", b""))
             if size > self.max_bytes:
-                raise too_large
+                parts.clear()
+            else:
+                parts.append(part.get("body", b""))
             more = part.get("more_body", False)
+        if size > self.max_bytes:
+            raise RequestError(f"the body is larger than {self.max_bytes:,} bytes: split it", 413)
         return b"".join(parts)
 
     def predict(self, body: bytes, content_type: str, accept: str) -> Answer:

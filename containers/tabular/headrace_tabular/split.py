@@ -34,11 +34,12 @@ def row_keys(columns: Columns, entity: str | None, leave_out: Collection[str]) -
     if entities and all(entities):
         return entities
     named = sorted(name for name in columns if name not in leave_out and name != entity)
-    values = [texts(columns[name]) for name in named]
-    contents = [
-        "\x1e".join(f"{name}\x1f{value}" for name, value in zip(named, row, strict=True) if value)
-        for row in zip(*values, strict=True)
-    ]
+    contents = [""] * len(next(iter(columns.values())))
+    for name in named:
+        contents = [
+            f"{content}\x1e{name}\x1f{value}" if value else content
+            for content, value in zip(contents, texts(columns[name]), strict=True)
+        ]
     if not entities:
         return contents
     return [key or content for key, content in zip(entities, contents, strict=True)]

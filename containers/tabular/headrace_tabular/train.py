@@ -84,10 +84,9 @@ def train(base: Path) -> None:
         folders.channels / "config" / "run.json", folders.config / "hyperparameters.json"
     )
     greater = metrics.check_metric(run.problem, run.metric)
-    threading.Thread(target=import_slow_libraries, daemon=True).start()
     with tempfile.TemporaryDirectory() as temporary:
         project, champion = Path(temporary, "project"), Path(temporary, "champion")
-        with clock("load"):
+        with clock("load"), slow_imports():
             extract(folders.channels / "code" / "project.tar.gz", project)
             rows = load_rows(run, folders.channels / "training")
         with clock("features"):
@@ -101,8 +100,23 @@ def train(base: Path) -> None:
     log_metrics(report)
 
 
+@contextmanager
+def slow_imports() -> Iterator[None]:
+    """Import slow libraries while the data is read, which does not hold the interpreter.
+
+    They are complete when this ends, also by an error: a process that exits in the middle of an
+    import aborts.
+    """
+    thread = threading.Thread(target=import_slow_libraries)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
 def import_slow_libraries() -> None:
-    """Import while the data is read, which does not hold the interpreter."""
+    """Import what every training run needs sooner or later."""
     import onnx  # noqa: F401
     import onnxruntime  # noqa: F401
     import xgboost  # noqa: F401
