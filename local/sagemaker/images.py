@@ -92,6 +92,8 @@ class Images:
 
 
 def _read(file: Path) -> list[dict[str, Any]]:
+    if not file.is_file():
+        raise invalid(f"The image mapping {file} (HEADRACE_LOCAL_IMAGES) does not exist.")
     entries: list[dict[str, Any]] = yaml.safe_load(file.read_text()) or []
     for entry in entries:
         unknown = set(entry) - _FIELDS

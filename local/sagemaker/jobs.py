@@ -48,6 +48,11 @@ class Job:
         self.closing = True
         self._wake.set()
 
+    def check(self) -> None:
+        """Raise ShutdownError if the job was abandoned: its record is not to be written."""
+        if self.closing:
+            raise ShutdownError
+
     def watch(
         self,
         process: Process,
@@ -144,6 +149,8 @@ class Jobs:
                     job.work(job)
             except ShutdownError:
                 logger.info("%s was abandoned by the shutdown", job.arn)
+            except Exception:
+                logger.exception("%s", job.arn)
             finally:
                 with self._lock:
                     self._jobs.pop(job.arn, None)

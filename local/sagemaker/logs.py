@@ -9,7 +9,6 @@ from collections import deque
 from typing import Any
 
 from local.sagemaker.cloud import Cloud
-from local.sagemaker.errors import ServiceError
 
 _BATCH = 1000  # PutLogEvents takes 10,000 events and 1 MiB
 _LINE = 8 * 1024
@@ -71,14 +70,14 @@ class Logs:
                 pending, self._pending = self._pending, {}
             for (group, stream), events in pending.items():
                 for start in range(0, len(events), _BATCH):
-                    try:
-                        self._cloud.put_log_events(group, stream, events[start : start + _BATCH])
-                    except ServiceError as error:
-                        logger.warning("log events of %s %s were refused: %s", group, stream, error)
+                    self._deliver(group, stream, events[start : start + _BATCH])
+
+    def _deliver(self, group: str, stream: str, events: list[dict[str, Any]]) -> None:
+        try:
+            self._cloud.put_log_events(group, stream, events)
+        except Exception:
+            logger.exception("%d log events of %s %s were lost", len(events), group, stream)
 
     def _run(self) -> None:
         while not self._closing.wait(self._interval):
-            try:
-                self.flush()
-            except Exception:
-                logger.exception("log events were lost")
+            self.flush()

@@ -95,6 +95,12 @@ class Resources:
 
     def create(self, name: str, record: Record, **members: Any) -> Record:
         """Add a record with its ARN and times, and tell of it."""
+        record = self.insert(name, record, **members)
+        self.on_change(record)
+        return record
+
+    def insert(self, name: str, record: Record, **members: Any) -> Record:
+        """Add a record with its ARN and times."""
         now = time.time()
         arn = self.arn(name)
         record = {
@@ -111,7 +117,6 @@ class Resources:
         except DuplicateError as error:
             message = self.kind.duplicate.format(name=name, arn=arn)
             raise ServiceError(self.kind.duplicate_code, message) from error
-        self.on_change(record)
         return record
 
     def update(self, name: str, change: Callable[[Record], None] | Record) -> Record:

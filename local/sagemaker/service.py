@@ -56,6 +56,7 @@ class SageMaker:
         )
         self._runtime = Runtime(self._context)
         self._endpoints = Endpoints(self._context, self._runtime)
+        self._packages = ModelPackages(self._context)
         self._families: list[Family] = [
             TrainingJobs(self._context),
             ProcessingJobs(self._context),
@@ -63,7 +64,7 @@ class SageMaker:
             EndpointConfigs(self._context),
             self._endpoints,
             ModelPackageGroups(self._context),
-            ModelPackages(self._context),
+            self._packages,
         ]
         self._handlers: dict[str, Handler] = Tags(self._context).operations()
         for family in self._families:
@@ -140,16 +141,16 @@ class SageMaker:
 
     def resource_arn(self, operation: str, request: dict[str, Any]) -> str:
         """Return the ARN that IAM checks an operation against, "*" if it is on no one resource."""
-        if operation == "CreateModelPackage" and (group := request.get("ModelPackageGroupName")):
-            packages = next(f for f in self._families if isinstance(f, ModelPackages))
-            return packages.resources.arn(f"{group.rsplit('/', 1)[-1]}/*")
-        if "ResourceArn" in request:
+        group = request.get("ModelPackageGroupName")
+        if operation == "CreateModelPackage" and isinstance(group, str):
+            return self._packages.resources.arn(f"{group.rsplit('/', 1)[-1]}/*")
+        if isinstance(request.get("ResourceArn"), str):
             return str(request["ResourceArn"])
         for family in self._families:
             kind = family.kind
             if not operation.endswith(kind.name) and operation != f"Invoke{kind.name}":
                 continue
             given = request.get(kind.key) or request.get(kind.arn_member)
-            if given:
+            if isinstance(given, str):
                 return given if given.startswith("arn:") else family.resources.arn(given)
         return "*"

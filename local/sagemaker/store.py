@@ -40,11 +40,6 @@ class Store:
         self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.executescript(_SCHEMA)
 
-    def close(self) -> None:
-        """Close the database."""
-        with self.lock:
-            self._database.close()
-
     def insert(self, kind: str, name: str, arn: str, record: Record) -> None:
         """Add a resource. Raises DuplicateError if its name is taken."""
         with self.lock:

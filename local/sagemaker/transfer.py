@@ -6,6 +6,7 @@ import json
 import os
 import tarfile
 import threading
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,11 +200,11 @@ def extract(archive: Path, folder: Path, limit: int) -> None:
     """
     size = 0
     try:
-        with tarfile.open(archive, "r:*") as tar:
+        with tarfile.open(archive, "r:gz") as tar:
             for count, member in enumerate(tar, 1):
                 size += member.size
                 if size > limit or count > _ENTRIES:
                     raise TransferError(f"The archive holds more than {limit} bytes or entries")
                 tar.extract(member, folder, filter="data")
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise TransferError(f"The archive cannot be unpacked: {error}") from error

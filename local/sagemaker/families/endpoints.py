@@ -21,6 +21,10 @@ from local.sagemaker.hosting.invocation import Runtime
 from local.sagemaker.resources import Kind, Resources
 from local.sagemaker.store import Record
 
+_INTERRUPTED = (
+    "The local AWS was restarted while the endpoint was updated; it serves the config it served "
+    "before the update."
+)
 logger = logging.getLogger(__name__)
 
 
@@ -143,37 +147,49 @@ class Endpoints(Family):
         """Bring the pending deployment into service; on failure what served goes on serving."""
         pending = self.resources.get(name)["_pending"]
         try:
-            fleet = launch(self.context, name, pending, self._path(name, pending))
+            fleet = self._launch(name, pending)
+            self._wait_ready(name, fleet)
         except DeploymentError as error:
             reason = str(error)[:1024]
             self._settle(name, lambda record: _failed(record, reason))
             return
-        old = self._put_in_service(name, fleet)
+        old = self._runtime.fleets.get(name)
+        self._put_in_service(name, fleet)
         if old:
             old.stop()
             shutil.rmtree(self._path(name, old.deployment), ignore_errors=True)
 
     def _restore(self, name: str) -> None:
-        """Start again what served before a restart."""
+        """Start again what served before a restart; requests are told to retry until it does."""
         record = self.resources.get(name)
-        serving = record["_serving"]
         interrupted = record.get("_pending")
         try:
-            fleet = launch(self.context, name, serving, self._path(name, serving))
+            fleet = self._runtime.fleets[name] = self._launch(name, record["_serving"])
+            self._wait_ready(name, fleet)
         except DeploymentError as error:
             reason = str(error)[:1024]
+            self._runtime.fleets.pop(name, None)
             self._settle(name, lambda record: _failed(record, reason, serves=False))
             return
         self._put_in_service(name, fleet)
-        if interrupted and interrupted["id"] != serving["id"]:
-            reason = "The local AWS was restarted while the endpoint was updated; it serves the "
-            reason += "config it served before."
-            self.resources.update(name, {"FailureReason": reason})
+        if interrupted:
+            self.resources.update(name, {"FailureReason": _INTERRUPTED})
             shutil.rmtree(self._path(name, interrupted), ignore_errors=True)
 
-    def _put_in_service(self, name: str, fleet: Fleet) -> Fleet | None:
-        """Send the endpoint's requests to a fleet from now on; return the one it replaces."""
-        old = self._runtime.fleets.get(name)
+    def _launch(self, name: str, deployment: Record) -> Fleet:
+        return launch(self.context, name, deployment, self._path(name, deployment))
+
+    def _wait_ready(self, name: str, fleet: Fleet) -> None:
+        """Wait for a fleet; one that does not get ready is removed. Raises DeploymentError."""
+        try:
+            fleet.wait_ready()
+        except DeploymentError:
+            fleet.stop()
+            shutil.rmtree(self._path(name, fleet.deployment), ignore_errors=True)
+            raise
+
+    def _put_in_service(self, name: str, fleet: Fleet) -> None:
+        """Send the endpoint's requests to a fleet from now on."""
         self._runtime.fleets[name] = fleet
 
         def change(record: Record) -> None:
@@ -190,7 +206,6 @@ class Endpoints(Family):
             )
 
         self._settle(name, change)
-        return old
 
     def _remove(self, name: str) -> None:
         fleet = self._runtime.fleets.pop(name, None)

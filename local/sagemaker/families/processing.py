@@ -12,7 +12,7 @@ from local.sagemaker import events, shapes, toolkit
 from local.sagemaker.errors import ServiceError, invalid, not_implemented
 from local.sagemaker.families.base import Context, Family, operation
 from local.sagemaker.families.job_run import RESTARTED, JobFailedError, fetch
-from local.sagemaker.jobs import End, Job
+from local.sagemaker.jobs import End, Job, ShutdownError
 from local.sagemaker.processes import Command
 from local.sagemaker.resources import Kind
 from local.sagemaker.store import Record
@@ -106,11 +106,13 @@ class ProcessingJobs(Family):
             if end is End.TIMED_OUT:
                 members["FailureReason"] = "MaxRuntimeExceeded: the job ran for MaxRuntimeInSeconds"
             self._end(name, "Completed" if end is End.EXITED else "Stopped", members)
+        except ShutdownError:
+            raise
         except JobFailedError as error:
+            job.check()
             self._end(name, "Failed", {"FailureReason": str(error)[:1024]})
         except Exception as error:
-            if job.closing:
-                raise
+            job.check()
             logger.exception("processing job %s", name)
             reason = f"InternalServerError: {type(error).__name__}: {error}"
             self._end(name, "Failed", {"FailureReason": reason[:1024]})
@@ -145,6 +147,7 @@ class ProcessingJobs(Family):
         process = self.context.processes.spawn(Command(argv, environment, tree, isolate))
         limit = record["StoppingCondition"].get("MaxRuntimeInSeconds", _DAY)
         code, end = job.watch(process, log, limit, lambda: self._mark_stopping(name))
+        self.context.logs.flush()  # who sees the job end finds its log whole
         self.resources.update(name, {"ExitMessage": exit_message(tree)})
         if end is End.EXITED and code != 0:
             reason = " | ".join(log.tail)[:950]

@@ -107,10 +107,13 @@ class ModelPackages(Family):
             if made := self._made_by(package):
                 return made
             if name:
-                return self.resources.create(name, package)
-            return self._create_version(group or "", package)
+                made = self.resources.insert(name, package)
+            else:
+                made = self._insert_version(group or "", package)
+        self.changed(made)  # outside the lock: who listens may call
+        return made
 
-    def _create_version(self, group_name: str, package: Record) -> Record:
+    def _insert_version(self, group_name: str, package: Record) -> Record:
         if package.get("Tags"):
             raise invalid("Tags cannot be given to a versioned model package; tag its group.")
         groups = Resources(GROUP, self.context.store, self.context.cloud)
@@ -118,7 +121,7 @@ class ModelPackages(Family):
         name = group["ModelPackageGroupName"]
         version = group["_versions"] + 1
         groups.update(name, {"_versions": version})
-        return self.resources.create(
+        return self.resources.insert(
             f"{name}/{version}",
             package,
             ModelPackageName=name,

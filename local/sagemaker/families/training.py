@@ -13,7 +13,7 @@ from local.sagemaker.errors import ServiceError, invalid, not_implemented
 from local.sagemaker.families.base import Context, Family, operation
 from local.sagemaker.families.job_run import RESTARTED, JobFailedError
 from local.sagemaker.families.training_run import DAY, TrainingRun
-from local.sagemaker.jobs import End, Job
+from local.sagemaker.jobs import End, Job, ShutdownError
 from local.sagemaker.resources import Kind
 from local.sagemaker.store import Record
 
@@ -129,11 +129,11 @@ class TrainingJobs(Family):
                 self._end(name, run, "Stopped", "Stopped")
             else:
                 self._end(name, run, "Stopped", "MaxRuntimeExceeded")
+        except ShutdownError:
+            raise
         except JobFailedError as error:
             self._end(name, run, "Failed", "Failed", FailureReason=str(error)[:1024])
         except Exception as error:
-            if job.closing:
-                raise
             logger.exception("training job %s", name)
             reason = f"InternalServerError: {type(error).__name__}: {error}"
             self._end(name, run, "Failed", "Failed", FailureReason=reason[:1024])
@@ -143,6 +143,7 @@ class TrainingJobs(Family):
     def _end(
         self, name: str, run: TrainingRun, status: str, secondary: str, **members: Any
     ) -> None:
+        run.job.check()
         self._step(name, status, secondary, **run.results(), **members)
 
     def _step(self, name: str, status: str, secondary: str, **members: Any) -> None:

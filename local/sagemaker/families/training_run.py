@@ -15,7 +15,7 @@ from local.sagemaker.families.job_run import JobFailedError, fetch
 from local.sagemaker.jobs import End, Job
 from local.sagemaker.processes import Command
 from local.sagemaker.store import Record
-from local.sagemaker.transfer import S3, Location, NothingFoundError, TransferError
+from local.sagemaker.transfer import S3, Location, NothingFoundError, TransferError, inside
 
 DAY = 86400  # MaxRuntimeInSeconds: "the default value is 1 day" (API_StoppingCondition)
 _LOG_GROUP = _METRICS = "/aws/sagemaker/TrainingJobs"
@@ -50,7 +50,7 @@ class TrainingRun:
         self.s3 = S3(self.context.cloud, self.credentials)
         toolkit.write_training_files(self.tree, self.record)
         for channel in self.record.get("InputDataConfig", []):
-            folder = self.tree / "input" / "data" / channel["ChannelName"]
+            folder = inside(self.tree / "input" / "data", channel["ChannelName"])
             folder.mkdir()
             fetch(self.s3, channel["DataSource"]["S3DataSource"], folder, self.context, self.role)
         checkpoint = self.record.get("CheckpointConfig")
@@ -63,7 +63,7 @@ class TrainingRun:
     @property
     def _checkpoints(self) -> Path:
         local: str = self.record["CheckpointConfig"].get("LocalPath", "/opt/ml/checkpoints")
-        return self.tree / local.removeprefix("/opt/ml").strip("/")
+        return inside(self.tree, local.removeprefix("/opt/ml").strip("/"))
 
     def train(self, on_start: Callable[[], None], on_limit: Callable[[], None]) -> End:
         """Run the container. Raises JobFailedError if it fails."""
@@ -87,6 +87,7 @@ class TrainingRun:
         limit = self.record["StoppingCondition"].get("MaxRuntimeInSeconds", DAY)
         code, end = self.job.watch(process, self.log, limit, on_limit, self._scan)
         self.ended = time.time()
+        self.context.logs.flush()  # who sees the job end finds its log whole
         if end is End.EXITED and code != 0:
             self._keep_output()
             reason = failure_text(self.tree / "output" / "failure") or " | ".join(self.log.tail)
@@ -107,7 +108,10 @@ class TrainingRun:
             self.metrics[name] = {"MetricName": name, "Value": value, "Timestamp": now}
             dimensions = [{"Name": "TrainingJobName", "Value": self.name}]
             datum = {"MetricName": name, "Value": value, "Timestamp": now, "Dimensions": dimensions}
-            self.context.cloud.put_metric_data(_METRICS, [datum])
+            try:
+                self.context.cloud.put_metric_data(_METRICS, [datum])
+            except ServiceError as error:
+                logger.warning("the metric %s was refused: %s", name, error)
 
     def upload(self) -> None:
         """Take the model, the output and the checkpoint out. Raises JobFailedError."""

@@ -56,7 +56,6 @@ class _Connection(asyncio.Protocol):
         self._buffer.clear()
         self._head = None
         self._answer = asyncio.get_running_loop().create_future()
-        self._acknowledge_at_once()
         self.transport.write(data)
         return self._answer
 
@@ -66,14 +65,14 @@ class _Connection(asyncio.Protocol):
             return
         self._buffer += data
         try:
-            if self._head is None and not self._read_head():
-                return
-            body = self._read_body()
+            body = self._read_body() if self._head or self._read_head() else None
         except (ValueError, IndexError) as error:
             self._answer.set_exception(ContainerConnectionError(f"malformed response: {error}"))
             self.close()
             return
-        if body is not None:
+        if body is None:
+            self._acknowledge_at_once()
+        else:
             self._finish(body)
 
     def _acknowledge_at_once(self) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -38,7 +38,26 @@ class Variant:
     name: str
     weight: float
     replicas: list[Replica]
+    startup_seconds: float
     least_outstanding: bool = False
+
+    def wait_ready(self) -> None:
+        """Wait until every replica is healthy. Raises DeploymentError if one does not get there."""
+        deadline = time.monotonic() + self.startup_seconds
+        for replica in self.replicas:
+            try:
+                replica.wait_ready(deadline - time.monotonic())
+            except UnhealthyError as error:
+                raise DeploymentError(
+                    f"The primary container for production variant {self.name} did not pass the "
+                    "ping health check. Please check CloudWatch logs for this endpoint. Last "
+                    f"lines: {error}"
+                ) from error
+
+    def kill(self) -> None:
+        """Stop every replica at once."""
+        for replica in self.replicas:
+            replica.kill()
 
     def pick(self) -> Replica | None:
         """Choose a healthy replica: at random (SageMaker's default) or the least busy."""
@@ -71,6 +90,11 @@ class Fleet:
             return variants[0]
         return random.choices(variants, cum_weights=self._cumulative)[0]  # noqa: S311 - routing
 
+    def wait_ready(self) -> None:
+        """Wait until every variant is healthy. Raises DeploymentError."""
+        for variant in self.variants.values():
+            variant.wait_ready()
+
     @property
     def replicas(self) -> list[Replica]:
         """Every replica of every variant."""
@@ -86,35 +110,28 @@ class Fleet:
 
     def kill(self) -> None:
         """Stop every container at once."""
-        for replica in self.replicas:
-            replica.kill()
+        for variant in self.variants.values():
+            variant.kill()
 
 
 def launch(context: Context, endpoint: str, deployment: Record, folder: Path) -> Fleet:
-    """Start a deployment and wait until all of it is healthy.
+    """Start everything of a deployment; `Fleet.wait_ready` says whether it is healthy.
 
     `deployment` holds `config` (an endpoint config) and `models` (by name), as they were when the
     deployment began. Raises DeploymentError, with nothing left running.
     """
     config = deployment["config"]
-    variants: dict[str, Variant] = {}
-    try:
+    with ExitStack() as undo:
+        variants = {}
         for variant in config["ProductionVariants"]:
-            variants[variant["VariantName"]] = _start(
-                context, endpoint, deployment, variant, folder
-            )
-        for variant in config["ProductionVariants"]:
-            _await(context, variants[variant["VariantName"]], variant)
-    except DeploymentError:
-        for started in variants.values():
-            for replica in started.replicas:
-                replica.stop()
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+            started = _start(context, endpoint, deployment, variant, folder)
+            undo.callback(started.kill)
+            variants[started.name] = started
+        undo.pop_all()
     first = config["ProductionVariants"][0]["ModelName"]
     role = deployment["models"][first]["ExecutionRoleArn"]
     capture = config.get("DataCaptureConfig")
-    enabled = capture if capture and capture.get("EnableCapture", True) else None
+    enabled = capture if capture and capture["EnableCapture"] else None
     return Fleet(endpoint, deployment, variants, role, enabled)
 
 
@@ -129,7 +146,7 @@ def _start(
     except ServiceError as error:
         raise DeploymentError(error.message) from error
     replicas = []
-    for number in range(variant.get("InitialInstanceCount", 1)):
+    for number in range(variant["InitialInstanceCount"]):
         tree = folder / name / str(number)
         toolkit.make_tree(tree)
         _bring_model(context, credentials, model["_container"], tree / "model")
@@ -146,8 +163,14 @@ def _start(
     for replica in replicas:
         replica.start()
     strategy = variant.get("RoutingConfig", {}).get("RoutingStrategy")
-    weight = variant.get("InitialVariantWeight", 1.0)
-    return Variant(name, weight, replicas, strategy == "LEAST_OUTSTANDING_REQUESTS")
+    longest = context.settings.ping_timeout
+    return Variant(
+        name,
+        variant["InitialVariantWeight"],
+        replicas,
+        min(variant.get("ContainerStartupHealthCheckTimeoutInSeconds", longest), longest),
+        strategy == "LEAST_OUTSTANDING_REQUESTS",
+    )
 
 
 def _serve_command(
@@ -195,18 +218,3 @@ def _bring_model(context: Context, credentials: Record, container: Record, folde
             "object located at the URL and that the role passed to CreateModel has permissions to "
             f"download the object. {error}"
         ) from error
-
-
-def _await(context: Context, started: Variant, variant: Record) -> None:
-    given = variant.get("ContainerStartupHealthCheckTimeoutInSeconds")
-    limit = min(given or context.settings.ping_timeout, context.settings.ping_timeout)
-    deadline = time.monotonic() + limit
-    for replica in started.replicas:
-        try:
-            replica.wait_ready(deadline - time.monotonic())
-        except UnhealthyError as error:
-            raise DeploymentError(
-                f"The primary container for production variant {started.name} did not pass the "
-                "ping health check. Please check CloudWatch logs for this endpoint. Last lines: "
-                f"{error}"
-            ) from error

@@ -1,11 +1,14 @@
-"""An endpoint's CloudWatch metrics: gathered in memory, published every few seconds."""
+"""An endpoint's CloudWatch metrics: gathered in memory, published every few seconds.
+
+Names, units and dimensions: "Metrics for monitoring Amazon SageMaker AI with Amazon CloudWatch".
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
 from typing import Any
 
 from local.sagemaker.cloud import Cloud
@@ -13,30 +16,17 @@ from local.sagemaker.errors import ServiceError
 
 _NAMESPACE = "AWS/SageMaker"
 _UNITS = {"ModelLatency": "Microseconds", "OverheadLatency": "Microseconds"}
+_VALUES = 150  # PutMetricData: values per metric
 logger = logging.getLogger(__name__)
 
 
-@dataclass
-class _Statistic:
-    count: int = 0
-    total: float = 0.0
-    least: float = float("inf")
-    most: float = float("-inf")
-
-    def add(self, value: float) -> None:
-        self.count += 1
-        self.total += value
-        self.least = min(self.least, value)
-        self.most = max(self.most, value)
-
-
-@dataclass
 class Measures:
-    """Statistics per endpoint, variant and metric since the last publication."""
+    """How often each value of each metric occurred, by endpoint and variant."""
 
-    cloud: Cloud
-    _statistics: dict[tuple[str, str, str], _Statistic] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._counts: dict[tuple[str, str, str], Counter[float]] = defaultdict(Counter)
+        self._lock = threading.Lock()
 
     def record(
         self,
@@ -50,25 +40,22 @@ class Measures:
         """Note an invocation; `status` is the container's, None if it gave no answer."""
         values = {
             "Invocations": 1.0,
-            "InvocationsPerInstance": 1.0 / max(1, instances),
+            "InvocationsPerInstance": 1.0 / instances,
             "Invocation4XXErrors": float(status is not None and 400 <= status < 500),
             "Invocation5XXErrors": float(status is None or status >= 500),
             "InvocationModelErrors": float(status is None or not 200 <= status < 300),
-            "ModelLatency": model_seconds * 1e6,
-            "OverheadLatency": overhead_seconds * 1e6,
+            # Two digits: percentiles stay within a few percent, and the values few.
+            "ModelLatency": float(f"{model_seconds * 1e6:.1e}"),
+            "OverheadLatency": float(f"{overhead_seconds * 1e6:.1e}"),
         }
         with self._lock:
             for metric, value in values.items():
-                key = (endpoint, variant, metric)
-                statistic = self._statistics.get(key)
-                if statistic is None:
-                    statistic = self._statistics[key] = _Statistic()
-                statistic.add(value)
+                self._counts[endpoint, variant, metric][value] += 1
 
     def publish(self) -> None:
         """Send what was gathered."""
         with self._lock:
-            statistics, self._statistics = self._statistics, {}
+            gathered, self._counts = self._counts, defaultdict(Counter)
         now = time.time()
         data: list[dict[str, Any]] = [
             {
@@ -79,18 +66,19 @@ class Measures:
                 ],
                 "Timestamp": now,
                 "Unit": _UNITS.get(metric, "None"),
-                "StatisticValues": {
-                    "SampleCount": float(statistic.count),
-                    "Sum": statistic.total,
-                    "Minimum": statistic.least,
-                    "Maximum": statistic.most,
-                },
+                "Values": [value for value, _ in part],
+                "Counts": [float(count) for _, count in part],
             }
-            for (endpoint, variant, metric), statistic in statistics.items()
+            for (endpoint, variant, metric), counts in gathered.items()
+            for part in _parts(list(counts.items()))
         ]
         if not data:
             return
         try:
-            self.cloud.put_metric_data(_NAMESPACE, data)
+            self._cloud.put_metric_data(_NAMESPACE, data)
         except ServiceError as error:
             logger.warning("metrics were refused: %s", error)
+
+
+def _parts(values: list[tuple[float, int]]) -> list[list[tuple[float, int]]]:
+    return [values[start : start + _VALUES] for start in range(0, len(values), _VALUES)]

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import IO
 
 from local.sagemaker.store import Store
 
+_CLOSE_SECONDS = 10
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 logger = logging.getLogger(__name__)
 
@@ -45,9 +47,9 @@ class Command:
 class Process:
     """A container's process, seen through its supervisor. Output is stdout and stderr as one."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], ledger: Store) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes], on_end: Callable[[Process], None]) -> None:
         self._popen = popen
-        self._ledger = ledger
+        self._on_end = on_end
         self.pid = popen.pid
         assert popen.stdout is not None  # noqa: S101 - opened as a pipe by `Processes`
         self.output: IO[bytes] = popen.stdout
@@ -71,7 +73,7 @@ class Process:
         Raises subprocess.TimeoutExpired.
         """
         code = self._popen.wait(timeout)
-        self._ledger.remove_process(self.pid)
+        self._on_end(self)
         return code if code >= 0 else 128 - code
 
 
@@ -86,6 +88,7 @@ class Processes:
     isolation: bool = field(default=False, init=False)
     """Whether a process can be run without network here."""
     _user: bool = field(default=False, init=False)
+    _running: set[Process] = field(default_factory=set, init=False)
     _orders: queue.SimpleQueue[tuple[list[str], dict[str, str], Future[Process]] | None] = field(
         default_factory=queue.SimpleQueue, init=False
     )
@@ -102,8 +105,17 @@ class Processes:
         logger.info("no namespaces here: containers find their files by SAGEMAKER_BASE_DIR")
 
     def close(self) -> None:
-        """End the forking thread, and with it (by the parent-death signal) what still runs."""
+        """Kill what still runs and wait until it is gone."""
         self._orders.put(None)
+        running = list(self._running)
+        for process in running:
+            process.kill()
+        for process in running:
+            process.wait(_CLOSE_SECONDS)
+
+    def _ended(self, process: Process) -> None:
+        self._running.discard(process)
+        self.ledger.remove_process(process.pid)
 
     def spawn(self, command: Command) -> Process:
         """Start a container's command in its tree. Raises ContainerStartError."""
@@ -166,7 +178,9 @@ class Processes:
             started = start_time(popen.pid)
             if started is not None:
                 self.ledger.add_process(popen.pid, started)
-            done.set_result(Process(popen, self.ledger))
+            process = Process(popen, self._ended)
+            self._running.add(process)
+            done.set_result(process)
 
 
 def start_time(pid: int) -> int | None:
