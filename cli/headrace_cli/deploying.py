@@ -192,8 +192,9 @@ def _overrides(environment: Environment, where: Target, root: Path) -> list[str]
 
 
 def _build_variables(where: Target) -> dict[str, str]:
-    chosen = {"LAMBDA_PYTHON": where.python} if where.python else {}
-    return {**os.environ, "SAM_CLI_TELEMETRY": "0", **chosen}
+    """Tell the layers' Makefiles what to build for: locally this machine, else Lambda's own."""
+    here = {"LAMBDA_PYTHON": where.python, "LAMBDA_PLATFORM": ""} if where.python else {}
+    return {**os.environ, "SAM_CLI_TELEMETRY": "0", **here}
 
 
 def _sam(

@@ -91,18 +91,9 @@ def _stack(session: Session) -> str:
 
 def _queues(session: Session) -> Iterator[Finding]:
     """Messages in the stack's dead-letter queues: work that nobody did."""
-    sqs, cloudformation = session.client("sqs"), session.client("cloudformation")
-    pages = cloudformation.get_paginator("list_stack_resources").paginate(
-        StackName=session.stack.name
-    )
-    for resource in (r for page in pages for r in page["StackResourceSummaries"]):
-        name = resource["LogicalResourceId"]
-        if resource["ResourceType"] != "AWS::SQS::Queue" or "DeadLetters" not in name:
-            continue
+    for name, url in session.stack.dead_letters.items():
         attribute = "ApproximateNumberOfMessages"
-        reply = sqs.get_queue_attributes(
-            QueueUrl=resource["PhysicalResourceId"], AttributeNames=[attribute]
-        )
+        reply = session.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[attribute])
         depth = int(reply["Attributes"][attribute])
         if depth:
             yield Finding(name, "wrong", f"{depth} messages", "docs/runbook.md, 'Dead letters'")

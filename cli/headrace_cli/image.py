@@ -81,8 +81,8 @@ def find_image(session: Session, since: datetime) -> str | None:
         if error_code(error) == "ImageNotFoundException":
             return None
         raise
-    image = reply["imageDetails"][0]
-    return str(image["imageDigest"]) if image["imagePushedAt"] >= since else None
+    pushed = (i for i in reply["imageDetails"] if i["imagePushedAt"] >= since)
+    return next((str(image["imageDigest"]) for image in pushed), None)
 
 
 def _newest_source(session: Session) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class Stack(BaseModel):
     deployment_state_machine_arn: str = Field(alias="DeploymentStateMachineArn")
     tabular_repository: str = Field(alias="TabularRepository")
     log_group: str = Field(alias="LogGroupName")
+    dead_letters: dict[str, str] = Field(description="URL of every queue of what was given up.")
 
     @classmethod
     def read(cls, environment: Environment) -> Self:
@@ -42,8 +43,12 @@ class Stack(BaseModel):
                 f"headrace up --env {environment.name}",
             )
         name, status, outputs = described
+        suffix = "DeadLettersUrl"
+        queues = {k.removesuffix("Url"): v for k, v in outputs.items() if k.endswith(suffix)}
         try:
-            return cls.model_validate({"name": name, "status": status, **outputs})
+            return cls.model_validate(
+                {"name": name, "status": status, "dead_letters": queues, **outputs}
+            )
         except ValidationError as error:
             missing = ", ".join(str(e["loc"][0]) for e in error.errors())
             if status.startswith(("CREATE", "ROLLBACK", "REVIEW")) and status != "CREATE_COMPLETE":

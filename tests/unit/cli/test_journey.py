@@ -1,0 +1,217 @@
+"""Moments, activities and legs: what the ledger and execution histories are read as."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from headrace.records import (
+    DatasetRecord,
+    DeploymentRecord,
+    DropRecord,
+    ModelRecord,
+    ProjectRecord,
+    RunRecord,
+)
+from headrace_cli.journey import (
+    Journey,
+    activities,
+    between,
+    moments,
+    numbers,
+    state_now,
+    transitions,
+    waited_seconds,
+)
+from headrace_cli.watching import is_due
+
+
+def at(second: int) -> str:
+    return f"2026-01-01T00:00:{second:02d}.000Z"
+
+
+MODEL = ModelRecord(
+    model="m",
+    project_version="v",
+    published_at=at(0),
+    endpoint="e",
+    package_group="g",
+    approval="manual",
+)
+
+
+def drop(**more) -> DropRecord:
+    return DropRecord.model_validate(
+        {"model": "m", "drop": "d", "state": "open", "first_seen_at": at(1), "last_seen_at": at(2)}
+        | more
+    )
+
+
+def dataset(version: str = "aaaa", accepted_at: str = at(5)) -> DatasetRecord:
+    return DatasetRecord(
+        model="m",
+        dataset_version=version,
+        drop="d",
+        uri="s3://b/k",
+        rows=10,
+        files=1,
+        accepted_at=accepted_at,
+    )
+
+
+def run(**more) -> RunRecord:
+    return RunRecord.model_validate(
+        {
+            "model": "m",
+            "run": "r",
+            "status": "training",
+            "reason": "dataset accepted",
+            "dataset_version": "aaaa",
+            "project_version": "v",
+            "execution_arn": "arn:run",
+            "training_job": "job",
+            "started_at": at(6),
+        }
+        | more
+    )
+
+
+def deployment(**more) -> DeploymentRecord:
+    return DeploymentRecord.model_validate(
+        {
+            "model": "m",
+            "deployment": "m-v1-x",
+            "status": "deploying",
+            "endpoint": "e",
+            "package_arn": "arn:g/1",
+            "package_version": 1,
+            "execution_arn": "arn:deployment",
+            "started_at": at(20),
+        }
+        | more
+    )
+
+
+def journey(**more) -> Journey:
+    nothing = {"projects": [], "drops": [], "datasets": [], "runs": [], "deployments": []}
+    return Journey(**({"model": MODEL, "endpoint": None} | nothing | more))
+
+
+def test_the_whole_journey_in_order() -> None:
+    found = moments(
+        journey(
+            projects=[
+                ProjectRecord(
+                    model="m",
+                    project_version="v",
+                    uri="s3://b/p",
+                    status="published",
+                    published_at=at(0),
+                )
+            ],
+            drops=[
+                drop(
+                    state="accepted",
+                    sealed_at=at(3),
+                    ended_at=at(5),
+                    dataset_version="aaaa",
+                    rows=1000,
+                    files=3,
+                    quarantined_files=1,
+                )
+            ],
+            runs=[
+                run(
+                    status="better",
+                    ended_at=at(16),
+                    metric="roc_auc",
+                    candidate_value=0.8,
+                    baseline_value=0.7,
+                    package_arn="arn:g/1",
+                )
+            ],
+            deployments=[deployment(status="live", ended_at=at(25))],
+        )
+    )
+    assert [(m.stage, m.verdict) for m in found] == [
+        ("projects", "published"),
+        ("datasets", ""),
+        ("datasets", ""),
+        ("datasets", "accepted"),
+        ("training", ""),
+        ("training", "better"),
+        ("deployment", ""),
+        ("deployment", "live"),
+    ]
+    assert "1,000 rows in 3 files" in found[3].text
+    assert "quarantined 1 files" in found[3].text
+    assert "roc_auc 0.8000 against baseline 0.7000" in found[5].text
+    assert "registered as v1" in found[5].text
+    assert len({m.id for m in found}) == len(found)
+
+
+def test_moments_from_a_time_on() -> None:
+    found = moments(journey(drops=[drop(sealed_at=at(3))]), since=at(2))
+    assert [m.at for m in found] == [at(3)]
+
+
+def test_what_goes_on_is_what_has_no_verdict() -> None:
+    found = activities(
+        journey(
+            drops=[drop(state="sealed", execution_arn="arn:drop"), drop(state="accepted")],
+            runs=[run(), run(status="failed")],
+            deployments=[deployment(), deployment(status="live")],
+        )
+    )
+    assert [(a.stage, a.execution_arn) for a in found] == [
+        ("datasets", "arn:drop"),
+        ("training", "arn:run"),
+        ("deployment", "arn:deployment"),
+    ]
+
+
+def test_a_new_dataset_without_a_run_is_due_for_a_while() -> None:
+    fresh = datetime.now(UTC).isoformat()
+    assert is_due(journey(datasets=[dataset(accepted_at=fresh)]))
+    assert not is_due(journey(datasets=[dataset(accepted_at=fresh)], runs=[run()]))
+    assert not is_due(journey(datasets=[dataset(accepted_at=at(5))]))
+    assert not is_due(journey())
+
+
+def test_numbers_of_a_run_without_any_are_silent() -> None:
+    assert numbers(run()) == ""
+    assert numbers(run(metric="roc_auc", candidate_value=0.5)) == "roc_auc 0.5000"
+
+
+def test_between_reads_the_ledger_s_times() -> None:
+    assert between(at(1), at(3)) == 2.0
+    assert between(datetime.now(UTC).isoformat(), None) == pytest.approx(0, abs=5)
+
+
+def event(kind: str, second: float, state: str = "") -> dict:
+    when = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=second)
+    details = {"stateEnteredEventDetails": {"name": state}} if state else {}
+    return {"type": kind, "timestamp": when, **details}
+
+
+HISTORY = [
+    event("ExecutionStarted", 0),
+    event("TaskStateEntered", 0, "PlanRun"),
+    event("TaskScheduled", 0),
+    event("TaskStarted", 0),
+    event("TaskSucceeded", 1),  # an ordinary task: not submitted, so not waited for
+    event("TaskStateExited", 1),
+    event("TaskStateEntered", 1, "TrainCandidate"),
+    event("TaskScheduled", 1),
+    event("TaskStarted", 1),
+    event("TaskSubmitted", 2),
+    event("TaskSucceeded", 12),
+    event("TaskStateExited", 12),
+    event("ChoiceStateEntered", 12, "IsCandidateBetter"),
+]
+
+
+def test_an_execution_s_history() -> None:
+    assert waited_seconds(HISTORY) == 10.0
+    assert state_now(HISTORY) == "IsCandidateBetter"
+    assert state_now([]) == ""
+    assert transitions(HISTORY) == 4
