@@ -4,7 +4,9 @@ A conditional write whose reply is lost looks failed on the SDK's own retry, so 
 item back (`ReturnValuesOnConditionCheckFailure`) and calls an equal item its own.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Self, TypeVar
 
@@ -13,6 +15,9 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from headrace.aws.clients import client
 from headrace.errors import LedgerBusyError, LedgerError
 from headrace.records import Key, Record
+
+_TRANSACTION_ITEMS = 100  # TransactWriteItems, API reference
+_PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)
 
 R = TypeVar("R", bound=Record)
 
@@ -75,24 +80,33 @@ class Ledger:
         """Write a record whatever was there; for facts that are recomputed, never claimed."""
         self._dynamodb.put_item(TableName=self._table, Item=marshal(record.item()))
 
-    def put_all(self, records: Iterable[Record]) -> None:
-        """Write many records whatever was there, 25 a request; for facts only one writer knows.
+    def put_all(self, records: Sequence[Record]) -> None:
+        """Write many records whatever was there, 100 a request; for facts only one writer knows.
+
+        Transactions, because BatchWriteItem would need a permission that also deletes.
 
         Raises:
-            LedgerBusyError: DynamoDB keeps leaving some unwritten (it is throttled).
+            LedgerBusyError: DynamoDB cancels again and again (conflicts or throttling).
         """
-        waiting = [{"PutRequest": {"Item": marshal(record.item())}} for record in records]
-        patience = 10
-        while waiting:
-            reply = self._dynamodb.batch_write_item(RequestItems={self._table: waiting[:25]})
-            left = reply.get("UnprocessedItems", {}).get(self._table, [])
-            waiting = waiting[25:] + left
-            patience -= bool(left)
-            if not patience:
-                raise LedgerBusyError(
-                    f"DynamoDB left {len(waiting)} records unwritten, again and again: it is "
-                    "throttling. It will be tried again."
-                )
+        for start in range(0, len(records), _TRANSACTION_ITEMS):
+            self._put_together(records[start : start + _TRANSACTION_ITEMS])
+
+    def _put_together(self, records: Sequence[Record]) -> None:
+        puts = [
+            {"Put": {"TableName": self._table, "Item": marshal(record.item())}}
+            for record in records
+        ]
+        for pause in _PAUSES_SECONDS:
+            try:
+                self._dynamodb.transact_write_items(TransactItems=puts)
+            except self._dynamodb.exceptions.TransactionCanceledException:
+                time.sleep(random.uniform(0, pause))  # noqa: S311 — jitter, not a secret
+            else:
+                return
+        raise LedgerBusyError(
+            f"DynamoDB cancelled a write of {len(records)} records {len(_PAUSES_SECONDS)} times: "
+            "others write them too, or it is throttling. It will be tried again."
+        )
 
     def put_if_newer(self, record: Record, attribute: str) -> bool:
         """Write unless the stored record's `attribute` (text that sorts) is as new or newer.
