@@ -14,40 +14,22 @@ import boto3
 import yaml
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
 
 Json = dict[str, Any]
 _UPLOADED = "s3://packaged/artifact"
 _VARIABLE = re.compile(r"\$\{([\w.:]+)\}")
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads CloudFormation's short tags as the long form."""
-
-
-def _intrinsic(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Json:
-    if isinstance(node, yaml.ScalarNode):
-        value: Any = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        value = loader.construct_mapping(node, deep=True)
-    if suffix == "GetAtt" and isinstance(value, str):
-        value = value.split(".", 1)
-    return {suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}": value}
-
-
-_Loader.add_multi_constructor("!", _intrinsic)
-
-
 def read(path: Path) -> Json:
     """Return a template in CloudFormation's long form."""
-    content: Json = yaml.load(path.read_text(), Loader=_Loader)
+    content: Json = yaml_parse(path.read_text())
     return content
 
 
 def compose(path: Path) -> yaml.Node:
     """Return a template's YAML nodes, which know their lines."""
-    return yaml.compose(path.read_text(), Loader=_Loader)
+    return yaml.compose(path.read_text(), Loader=yaml.SafeLoader)
 
 
 def transform(template: Json) -> Json:

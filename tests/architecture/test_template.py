@@ -1,11 +1,14 @@
 """The template passes every linter, ours and others', and says what the code says."""
 
+import importlib
+import pkgutil
 import re
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+import headrace
 from headrace import events
 from headrace.settings import Settings
 from tests.architecture import (
@@ -69,6 +72,25 @@ def test_globals_set_what_settings_read():
     variables = cfn.read(TEMPLATE)["Globals"]["Function"]["Environment"]["Variables"]
     ours = {name for name in variables if not name.startswith("POWERTOOLS_")}
     assert ours == {f.alias for f in Settings.model_fields.values()} - SET_BY_LAMBDA
+
+
+def test_every_variable_of_a_function_is_a_setting():
+    """Functions read typed settings, which say what they mean; never the environment by hand."""
+    known = _settings_aliases(Settings)
+    findings = [
+        f"{name}: {variable} is in no Settings class"
+        for name, function in template_rules.functions(TEMPLATE).items()
+        for variable in function.get("Environment", {}).get("Variables", {})
+        if variable not in known
+    ]
+    assert not findings, report(findings)
+
+
+def _settings_aliases(kind: type[Settings]) -> set[str]:
+    for module in pkgutil.walk_packages(headrace.__path__, "headrace."):
+        importlib.import_module(module.name)  # so that every subclass is known
+    own = {str(field.alias) for field in kind.model_fields.values()}
+    return own.union(*map(_settings_aliases, kind.__subclasses__()))
 
 
 def test_layers_are_built_for_the_runtime_of_the_template():

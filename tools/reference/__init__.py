@@ -1,0 +1,1 @@
+"""The reference pages: each module reads the code and returns one page of docs/."""
