@@ -20,7 +20,7 @@ from typing import Any
 from ministack.services import eventbridge, sns, sqs
 from ministack.services import stepfunctions as sfn
 
-from local.ministack import deliveries, guard, iam, instance, scheduler, scopes
+from local.ministack import codebuild, deliveries, guard, iam, instance, scheduler, scopes
 
 _log = logging.getLogger(__name__)
 # The target and rule under delivery: the stock dispatchers are told only the ARN.
@@ -67,6 +67,7 @@ class Delivery:
         delay = min(instance.settings().retry_seconds * 2**count, 60)
         too_old = time.monotonic() + delay - start > policy.get("MaximumEventAgeInSeconds", 86400)
         if failure.retry and count < policy.get("MaximumRetryAttempts", 185) and not too_old:
+            _log.info("%s not reached, trying again: %s", self.target["Arn"], failure)
             again = (self._attempt, send, payload, count + 1, start)
             timer = threading.Timer(delay, copy_context().run, again)
             timer.daemon = True
@@ -99,7 +100,9 @@ class Delivery:
 
 
 def install() -> None:
-    """Replace the dispatchers to Step Functions, Lambda, SQS and SNS."""
+    """Replace the dispatchers to Step Functions, Lambda, SQS and SNS; add CodeBuild."""
+    for name in ("_pattern_event_view", "_apply_input_transformer"):
+        guard.expect(hasattr(eventbridge, name), f"eventbridge.{name} is missing")
     guard.replace(eventbridge, "_invoke_target", "target event rule view", _invoke_for)
     guard.replace(eventbridge, "_dispatch_to_stepfunctions", "arn payload", _to_state_machine)
     guard.replace(eventbridge, "_dispatch_to_lambda", "arn payload", _to_function)
@@ -115,6 +118,10 @@ def _invoke_for(target: dict[str, Any], event: Any, rule: dict[str, Any], view: 
         # The call may come back to this server, whose loop must be free.
         scopes.in_new_thread(delivery.attempt, lambda: _call(target), target.get("Input", "{}"))
         return
+    if ":codebuild:" in target["Arn"]:
+        payload = _payload(target, event, rule, view)
+        delivery.attempt(lambda: _start_build(delivery, payload), payload)
+        return
     token = _delivery.set(delivery)
     try:
         guard.stock(_invoke_for)(target, event, rule, view)
@@ -124,6 +131,23 @@ def _invoke_for(target: dict[str, Any], event: Any, rule: dict[str, Any], view: 
 
 def _current(arn: str) -> Delivery:
     return _delivery.get() or Delivery({"Arn": arn}, {})
+
+
+def _payload(target: dict[str, Any], event: Any, rule: dict[str, Any], view: Any) -> str:
+    view = view or eventbridge._pattern_event_view(event)
+    if "InputTransformer" in target:
+        text: str = eventbridge._apply_input_transformer(target["InputTransformer"], rule, view)
+        return text
+    return target.get("Input") or json.dumps(view.event_with_detail())
+
+
+def _start_build(delivery: Delivery, payload: str) -> None:
+    """A CodeBuild project as target ("CodeBuild project targets"); stock knows none."""
+    delivery.authorize("codebuild:StartBuild")
+    name = delivery.target["Arn"].rpartition("/")[2]
+    status, _, body = codebuild.start({**json.loads(payload), "projectName": name})
+    if status >= 400:
+        raise DeliveryError("SDK_CLIENT_ERROR", str(body))
 
 
 def _call(target: dict[str, Any]) -> None:

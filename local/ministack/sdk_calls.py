@@ -31,8 +31,9 @@ def install() -> None:
 
 
 def member_name(name: str) -> str:
-    """An API member's name in Step Functions: only a leading acronym changes."""
-    return _LEADING_ACRONYM.sub(lambda found: found[1].capitalize(), name)
+    """An API member's name in Step Functions: capitalised; only a leading acronym changes."""
+    name = _LEADING_ACRONYM.sub(lambda found: found[1].capitalize(), name)
+    return name[:1].upper() + name[1:]
 
 
 def call(resource: str, request: Any) -> Any:

@@ -154,6 +154,8 @@ def test_functions_and_schedules_can_be_called(aws: LocalAws) -> None:
         Output="{% $parse($states.result.Payload).a %}",
     )
     assert called["output"] == "2", called
+    states = sdk(aws, "sfn:listStateMachines", {"MaxResults": 1})
+    assert isinstance(json.loads(states["output"])["StateMachines"], list)
     listed = sdk(aws, "scheduler:listSchedules", {"NamePrefix": "nothing"})
     assert json.loads(listed["output"])["Schedules"] == []
 
