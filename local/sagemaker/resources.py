@@ -158,11 +158,10 @@ class Resources:
         rows = [record for record in rows if self._matches(record, request)]
         order = {"Name": self.kind.key, "Status": self.kind.status}
         sort_by = order.get(request.get("SortBy", ""), "CreationTime")
-        rows.sort(
-            key=lambda record: self._position(record, sort_by),
-            reverse=request.get("SortOrder", self.kind.order) == "Descending",
+        descending = request.get("SortOrder", self.kind.order) == "Descending"
+        page, token = paginate(
+            rows, request, lambda record: self._position(record, sort_by), descending
         )
-        page, token = paginate(rows, request, lambda record: self._position(record, sort_by))
         return {self.kind.summaries: page, **({"NextToken": token} if token else {})}
 
     def _position(self, record: Record, sort_by: str) -> Position:
@@ -185,29 +184,30 @@ class Resources:
 
 
 def paginate(
-    rows: list[Record], request: Record, position: Callable[[Record], list[Any]], page: int = _PAGE
+    rows: list[Record],
+    request: Record,
+    position: Callable[[Record], Position],
+    descending: bool = False,
+    size: int = _PAGE,
 ) -> tuple[list[Record], str]:
-    """Return a page of sorted rows and the token of the next ("" at the end).
+    """Return a page of rows in order, and the token of the next page ("" at the end).
 
-    The token names the last row shown, so that rows made meanwhile shift nothing.
+    The token is the position of the last row shown, so that rows made or deleted meanwhile shift
+    nothing.
     """
-    start = 0
+    rows = sorted(rows, key=position, reverse=descending)
     if token := request.get("NextToken"):
         try:
             last = json.loads(base64.urlsafe_b64decode(token))
         except (ValueError, binascii.Error) as error:
             raise invalid("The NextToken is invalid.") from error
-        places = [position(row) for row in rows]
-        if last in places:
-            start = places.index(last) + 1
-        else:  # it was deleted between the two pages
-            descending = len(places) > 1 and places[0] > places[-1]
-            start = sum((place > last) if descending else (place < last) for place in places)
-    end = start + (request.get("MaxResults") or page)
-    if end >= len(rows):
-        return rows[start:end], ""
-    token = base64.urlsafe_b64encode(json.dumps(position(rows[end - 1])).encode()).decode()
-    return rows[start:end], token
+        rows = [
+            row for row in rows if (position(row) < last if descending else position(row) > last)
+        ]
+    page = rows[: request.get("MaxResults") or size]
+    if len(page) == len(rows):
+        return page, ""
+    return page, base64.urlsafe_b64encode(json.dumps(position(page[-1])).encode()).decode()
 
 
 def merge_tags(tags: list[Record], added: list[Record]) -> list[Record]:

@@ -48,9 +48,7 @@ class Tags:
         record = self._store.get(*found) if found else None
         if record is None:
             raise _not_found(request["ResourceArn"])
-        tags = record["Tags"]
-        tags.sort(key=lambda tag: tag["Key"])
-        page, token = paginate(tags, request, lambda tag: [tag["Key"]], _PAGE)
+        page, token = paginate(record["Tags"], request, lambda tag: [tag["Key"]], size=_PAGE)
         return {"Tags": page, **({"NextToken": token} if token else {})}
 
     def _update(self, arn: str, change: Callable[[Record], None]) -> Record:
