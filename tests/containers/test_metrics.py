@@ -107,6 +107,11 @@ def test_one_class_has_no_area_and_is_written_as_null():
     assert found["recall"] == pytest.approx(1 / 3)
 
 
+def test_a_model_that_answers_nan_has_no_metric():
+    y, scores = np.array([0.0, 1, 1]), np.array([0.1, 0.9, np.nan])
+    assert np.isnan(list(metrics.measure("binary", y, scores, 0.5).values())).all()
+
+
 def test_no_rows_have_no_metrics():
     assert np.isnan(list(metrics.measure("binary", np.empty(0), np.empty(0), 0.5).values())).all()
 

@@ -223,6 +223,13 @@ def test_the_users_own_training_may_return_onnx(base, tmp_path):
     assert "feature 'a' alone predicts 'y'" in job.evaluation["warnings"][0]
 
 
+NOT_ROW_WISE = """
+def features(columns):
+    ratio = columns["debt_to_income_ratio"]
+    return {"centred": ratio - ratio.mean(), "tenure": columns["driver_tenure"]}
+"""
+
+
 @pytest.mark.parametrize(
     ("changed", "hyperparameters", "said"),
     [
@@ -232,11 +239,18 @@ def test_the_users_own_training_may_return_onnx(base, tmp_path):
             "label column 'repaid' is not in dataset v1: columns are id, timestamp, car_value",
         ),
         ({}, {"max_depth": "deep"}, "XGBoost refused the hyperparameters {'max_depth': 'deep'}"),
+        ({}, {"num_boost_round": "3"}, "a row scores "),
     ],
-    ids=["before training", "in training"],
+    ids=["before training", "in training", "in evaluation"],
 )
 def test_a_failure_is_told_in_words(changed, hyperparameters, said, base):
-    job = jobs.train(base, {"v1": ("new", FIRST[:1])}, hyperparameters=hyperparameters, **changed)
+    job = jobs.train(
+        base,
+        {"v1": ("new", FIRST[:1])},
+        project={"features.py": NOT_ROW_WISE},
+        hyperparameters=hyperparameters,
+        **changed,
+    )
     assert job.code == 1
     assert job.failure.startswith(said)
     assert len(job.failure) <= 1024

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from headrace_tabular import metrics
 from headrace_tabular.columns import Columns, Floats, Kind, is_null, take, texts
 from headrace_tabular.comparison import compare
-from headrace_tabular.errors import TabularError
+from headrace_tabular.errors import ProjectError, TabularError
 from headrace_tabular.model import Model, predictions
 from headrace_tabular.run import Cost, Problem, Run
 
 MAX_SLICES = 20
 MAX_SLICE_VALUES = 20
+ROW_WISE_ROWS = 20
 LATENCY_CALLS = 200
 LATENCY_WARMUP = 20
 
@@ -67,7 +68,7 @@ class Judge:
 
     def price(self, scored: Scored) -> dict[str, float] | None:
         """Return what the model's wrong decisions cost, if costs are known."""
-        if self.cost is None:
+        if self.cost is None or not np.isfinite(scored.scores).all():
             return None
         said, true = scored.scores >= scored.threshold, self.holdout.y == 1
         total = float((said & ~true).sum()) * self.cost.false_positive
@@ -171,6 +172,21 @@ def slice_values(values: NDArray[Any], kind: Kind) -> NDArray[Any]:
     else:
         names = np.array(texts(values), dtype=object).astype(str)
     return np.where(null, "(null)", names)
+
+
+def check_row_wise(model: Model, columns: Columns, scores: NDArray[Any]) -> None:
+    """Check that rows get the same score alone, as they are served, as they got among others.
+
+    Raises ProjectError: a feature that looks at other rows (a mean, a rank, a shift) means one
+    thing in the training job and another behind the endpoint.
+    """
+    for row in range(min(ROW_WISE_ROWS, len(scores))):
+        alone = model.scores(take(columns, np.array([row])))[0]
+        if not np.allclose(alone, scores[row], rtol=1e-4, atol=1e-5, equal_nan=True):
+            raise ProjectError(
+                f"a row scores {alone} alone and {scores[row]} among others: features() must"
+                " compute each row from that row only, since endpoints are sent single rows"
+            )
 
 
 def measure_latency(model: Model, columns: Columns) -> dict[str, float]:

@@ -65,7 +65,12 @@ def measure(problem: Problem, y: Floats, scores: Floats, threshold: float) -> di
 def statistic(
     problem: Problem, metric: str, y: Floats, scores: Floats, threshold: float
 ) -> Statistic:
-    """Prepare one metric for these rows."""
+    """Prepare one metric for these rows.
+
+    A model that answers one row with NaN has no metric at all: sorted away, it would look good.
+    """
+    if not np.isfinite(scores).all():
+        return lambda _: np.nan
     if problem == "binary":
         return binary(metric, y, scores.astype(np.float64), threshold)
     if problem == "multiclass":

@@ -182,6 +182,7 @@ def evaluate(
     holdout = Holdout(columns, rows.y[rows.held], held_keys, rows.dataset[rows.held])
     judge = Judge(run.problem, run.metric, run.cost, holdout)
     candidate = Scored(served.scores(columns), trained.threshold)
+    evaluation.check_row_wise(served, columns, candidate.scores)
     write_smoke(folders.output / "smoke.json", run, served, columns, candidate)
     warned = leakage.warnings(
         run.problem,
