@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import operator
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -201,9 +202,8 @@ def paginate(
             last = json.loads(base64.urlsafe_b64decode(token))
         except (ValueError, binascii.Error) as error:
             raise invalid("The NextToken is invalid.") from error
-        rows = [
-            row for row in rows if (position(row) < last if descending else position(row) > last)
-        ]
+        comes_later = operator.lt if descending else operator.gt
+        rows = [row for row in rows if comes_later(position(row), last)]
     page = rows[: request.get("MaxResults") or size]
     if len(page) == len(rows):
         return page, ""

@@ -72,7 +72,7 @@ def make_aws(state: Path) -> LocalAws:
         HEADRACE_LOCAL_JOBS="2",
         HEADRACE_LOCAL_STOP_GRACE="1",
         HEADRACE_LOCAL_SERVE_STOP_GRACE="2",
-        HEADRACE_LOCAL_PING_TIMEOUT="6",
+        HEADRACE_LOCAL_PING_TIMEOUT="5",
         HEADRACE_LOCAL_METRICS_INTERVAL="0.5",
         HEADRACE_LOCAL_CAPTURE_INTERVAL="0.5",
     )
@@ -114,6 +114,19 @@ def archive(files: dict[str, str]) -> bytes:
     return buffer.getvalue()
 
 
+def containers(aws: LocalAws) -> list[int]:
+    """The processes whose environment says that they are containers of this instance."""
+    mark = f"AWS_ENDPOINT_URL={aws.facts['endpoint_url']}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+        except OSError:
+            continue  # it ended, or is another user's
+    return found
+
+
 @pytest.fixture(scope="session")
 def sagemaker_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     """One local AWS for the contract tests; they name their resources uniquely."""
@@ -121,6 +134,7 @@ def sagemaker_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws
     furnish(aws)
     yield aws
     assert aws.stop() == 0
+    assert not containers(aws), "an orderly stop leaves no process behind"
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,14 @@ def test_tree_output_and_exit_code(processes: Processes, tree: Path) -> None:
     assert processes.ledger.processes() == []
 
 
+def test_without_namespaces_the_tree_is_found_by_its_variable(tmp_path: Path, tree: Path) -> None:
+    plain = Processes(Store(tmp_path / "plain.db"), allow_opt_ml=False)
+    plain.start()
+    assert plain.root(tree) == str(tree)
+    assert output(shell(plain, tree, 'pwd; cat "$ROOT/greeting"')) == [str(tree), "hello"]
+    plain.close()
+
+
 def test_opt_keeps_its_contents(processes: Processes, tree: Path) -> None:
     if not processes.opt_ml:
         pytest.skip("no mount namespaces here")

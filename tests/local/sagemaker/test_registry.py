@@ -133,7 +133,7 @@ def test_a_model_needs_an_approved_package(registry: SageMaker) -> None:
         ({"ModelApprovalStatus": "Maybe"}, "enum value set"),
         (
             {"ValidationSpecification": {"ValidationRole": ROLE, "ValidationProfiles": []}},
-            "validation",
+            "ValidationSpecification is not implemented locally",
         ),
     ],
 )

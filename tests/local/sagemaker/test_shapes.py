@@ -32,8 +32,8 @@ def test_every_violation_is_listed() -> None:
     assert error.message.startswith("4 validation errors detected: ")
     for part in (
         "Value null at 'outputDataConfig' failed to satisfy constraint: Member must not be null",
-        "Value 'under_score' at 'trainingJobName' failed to satisfy constraint: Member must satisfy "
-        "regular expression pattern: [a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}",
+        "Value 'under_score' at 'trainingJobName' failed to satisfy constraint: Member must "
+        "satisfy regular expression pattern: [a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}",
         "Value 'Carrier pigeon' at 'algorithmSpecification.trainingInputMode' failed to satisfy "
         "constraint: Member must satisfy enum value set: [Pipe, File, FastFile]",
         "Value '0' at 'stoppingCondition.maxRuntimeInSeconds' failed to satisfy constraint: Member "
