@@ -149,7 +149,8 @@ def substitutions(text: str) -> set[str]:
 
 def substituted(definition: Json) -> Json:
     """Return a definition with a plausible value for every substitution, as after a deployment."""
-    return _substitute(copy.deepcopy(definition))
+    result: Json = _substitute(copy.deepcopy(definition))
+    return result
 
 
 def _substitute(node: Any) -> Any:

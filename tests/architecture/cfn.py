@@ -29,7 +29,10 @@ def read(path: Path) -> Json:
 
 def compose(path: Path) -> yaml.Node:
     """Return a template's YAML nodes, which know their lines."""
-    return yaml.compose(path.read_text(), Loader=yaml.SafeLoader)
+    node = yaml.compose(path.read_text(), Loader=yaml.SafeLoader)
+    if node is None:
+        raise ValueError(f"{path} is empty")
+    return node
 
 
 def transform(template: Json) -> Json:

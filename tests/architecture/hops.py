@@ -60,7 +60,7 @@ def every_dead_letter_queue_has_an_alarm(stack: Stack) -> list[str]:
 def dead_letters_keep_long_enough(stack: Stack) -> list[str]:
     """Find dead-letter queues that forget before somebody is back from a holiday (14 days)."""
     queues = stack.of("AWS::SQS::Queue")
-    used = {hop.dead_letters for hop in hops(stack)} & queues.keys()
+    used = queues.keys() & {hop.dead_letters for hop in hops(stack)}
     return [
         f"{queue}: keeps messages for less than 14 days"
         for queue in sorted(used)

@@ -185,7 +185,8 @@ class _Walk:
             if name not in builtin_functions() and name not in bound:
                 self.found.faults.append(f"${name}() is no function Step Functions has")
             if name == "exists":
-                self.found.tested |= {_root(argument) for argument in node.arguments} - {None}
+                roots = map(_root, node.arguments)
+                self.found.tested |= {root for root in roots if root is not None}
         else:
             self.visit(procedure, bound, in_context)
         for argument in node.arguments or []:

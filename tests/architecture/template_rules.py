@@ -133,8 +133,8 @@ def functions(path: Path) -> dict[str, Json]:
 
 def handler_file(template: Path, function: Json) -> Path:
     """Return the file a function's Handler is in."""
-    module = function["Handler"].rpartition(".")[0].replace(".", "/")
-    return template.parent / function["CodeUri"] / f"{module}.py"
+    module = str(function["Handler"]).rpartition(".")[0].replace(".", "/")
+    return template.parent / str(function["CodeUri"]) / f"{module}.py"
 
 
 def handlers_exist(template: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """Every file of ours keeps to its layer, stays readable, and names no package index."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,17 @@ def test_a_healthy_file_has_no_finding(name, text, tmp_path):
 
 def test_every_rule_has_a_seeded_fault():
     assert {seeded[0] for seeded in SEEDED} == set(RULES)
+
+
+def test_a_commit_is_checked_as_the_whole_is():
+    """`make lint` and the pre-commit hooks type-check the same packages."""
+    checked = re.compile(r"mypy ((?:[\w/]+ ?)+)$", re.MULTILINE)
+    config = (ROOT / ".pre-commit-config.yaml").read_text()
+    wanted = checked.findall((ROOT / "Makefile").read_text())
+    assert wanted
+    assert checked.findall(config) == wanted
+
+
+def test_continuous_integration_runs_make_check():
+    workflow = (ROOT / ".github" / "workflows" / "check.yml").read_text()
+    assert re.search(r"^\s+- run: make check$", workflow, re.MULTILINE)

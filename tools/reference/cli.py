@@ -19,7 +19,8 @@ people; `--json` gives one JSON document on stdout instead. An error says what t
 
 def page(_root: Path) -> str:
     """Return the page."""
-    commands: dict[str, Any] = typer.main.get_command(app).commands
+    group: Any = typer.main.get_command(app)
+    commands: dict[str, Any] = group.commands
     common = set.intersection(*({_names(p) for p in c.params} for c in commands.values()))
     first = next(iter(commands.values()))
     return md.page(

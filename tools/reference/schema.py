@@ -21,7 +21,7 @@ def type_name(schema: Json) -> str:
     if schema.get("type") == "object":
         inner = schema.get("additionalProperties")
         return f"mapping to {type_name(inner)}" if isinstance(inner, dict) else "mapping"
-    return schema.get("type", "anything") + limits(schema)
+    return f"{schema.get('type', 'anything')}{limits(schema)}"
 
 
 def limits(schema: Json) -> str:
