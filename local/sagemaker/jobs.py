@@ -68,8 +68,7 @@ class Job:
         ended = threading.Event()
 
         def read() -> None:
-            for raw in process.output:
-                line = raw.decode(errors="replace").rstrip("\r\n")
+            for line in process.lines():
                 log.write(line)
                 if on_line:
                     on_line(line)
@@ -86,6 +85,7 @@ class Job:
             if not ended.wait(self._grace):
                 process.kill()
                 ended.wait()
+        self.check()
         return process.wait(), end
 
     def _await(self, ended: threading.Event, limit: float, process: Process) -> End:

@@ -16,6 +16,8 @@ class Settings:
 
     jobs: int = 2
     """HEADRACE_LOCAL_JOBS: jobs that run at once (default: the cores); others wait in Starting."""
+    instances: int = 8
+    """HEADRACE_LOCAL_INSTANCES: serving processes of one endpoint."""
     stop_grace: float = 120.0
     """HEADRACE_LOCAL_STOP_GRACE: between a job's SIGTERM and its SIGKILL (API_StopTrainingJob)."""
     serve_stop_grace: float = 30.0
@@ -45,6 +47,7 @@ class Settings:
         extra = environ.get("HEADRACE_LOCAL_IMAGES")
         return cls(
             jobs=int(number("JOBS", os.cpu_count() or cls.jobs)),
+            instances=int(number("INSTANCES", cls.instances)),
             stop_grace=number("STOP_GRACE", cls.stop_grace),
             serve_stop_grace=number("SERVE_STOP_GRACE", cls.serve_stop_grace),
             ping_timeout=number("PING_TIMEOUT", cls.ping_timeout),

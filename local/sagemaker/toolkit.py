@@ -62,7 +62,7 @@ def _input_data_config(job: Record) -> Record:
         source = channel["DataSource"]["S3DataSource"]
         channels[channel["ChannelName"]] = {
             "TrainingInputMode": channel.get("InputMode")
-            or job["AlgorithmSpecification"]["TrainingInputMode"],
+            or job["AlgorithmSpecification"].get("TrainingInputMode", "File"),
             "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
             "RecordWrapperType": channel.get("RecordWrapperType", "None"),
             **({"ContentType": channel["ContentType"]} if "ContentType" in channel else {}),

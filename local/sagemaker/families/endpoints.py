@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from local.sagemaker import events
-from local.sagemaker.errors import invalid, not_implemented
+from local.sagemaker.errors import ServiceError, invalid, not_implemented
 from local.sagemaker.families.base import Context, Family, operation
 from local.sagemaker.families.endpoint_configs import KIND as CONFIG
 from local.sagemaker.families.models import Models
@@ -139,6 +139,13 @@ class Endpoints(Family):
     def _deployment(self, config_name: str) -> Record:
         """Return a config and its models, as they are now."""
         config = self._configs.get(config_name)
+        wanted = sum(variant["InitialInstanceCount"] for variant in config["ProductionVariants"])
+        if wanted > self.context.settings.instances:
+            raise ServiceError(
+                "ResourceLimitExceeded",
+                f"The local limit of instances per endpoint is {self.context.settings.instances}, "
+                f"and {wanted} were requested. HEADRACE_LOCAL_INSTANCES raises it.",
+            )
         names = {variant["ModelName"] for variant in config["ProductionVariants"]}
         models = {name: self._models.get(name) for name in names}
         return {"id": uuid.uuid4().hex[:12], "config": config, "models": models}
@@ -148,9 +155,10 @@ class Endpoints(Family):
         pending = self.resources.get(name)["_pending"]
         try:
             fleet = self._launch(name, pending)
-            self._wait_ready(name, fleet)
+            self._wait_ready(fleet)
         except DeploymentError as error:
             reason = str(error)[:1024]
+            shutil.rmtree(self._path(name, pending), ignore_errors=True)
             self._settle(name, lambda record: _failed(record, reason))
             return
         old = self._runtime.fleets.get(name)
@@ -165,7 +173,7 @@ class Endpoints(Family):
         interrupted = record.get("_pending")
         try:
             fleet = self._runtime.fleets[name] = self._launch(name, record["_serving"])
-            self._wait_ready(name, fleet)
+            self._wait_ready(fleet)
         except DeploymentError as error:
             reason = str(error)[:1024]
             self._runtime.fleets.pop(name, None)
@@ -179,13 +187,12 @@ class Endpoints(Family):
     def _launch(self, name: str, deployment: Record) -> Fleet:
         return launch(self.context, name, deployment, self._path(name, deployment))
 
-    def _wait_ready(self, name: str, fleet: Fleet) -> None:
-        """Wait for a fleet; one that does not get ready is removed. Raises DeploymentError."""
+    def _wait_ready(self, fleet: Fleet) -> None:
+        """Wait for a fleet; one that does not get ready is stopped. Raises DeploymentError."""
         try:
             fleet.wait_ready()
         except DeploymentError:
             fleet.stop()
-            shutil.rmtree(self._path(name, fleet.deployment), ignore_errors=True)
             raise
 
     def _put_in_service(self, name: str, fleet: Fleet) -> None:

@@ -9,6 +9,7 @@ from local.sagemaker.store import Record
 from local.sagemaker.transfer import S3, Location, NothingFoundError, TransferError
 
 RESTARTED = "InternalServerError: the local AWS was restarted while the job ran"
+TERMINAL = ("Completed", "Failed", "Stopped")
 
 
 class JobFailedError(Exception):

@@ -11,7 +11,7 @@ from pathlib import Path
 from local.sagemaker import events, shapes, toolkit
 from local.sagemaker.errors import ServiceError, invalid, not_implemented
 from local.sagemaker.families.base import Context, Family, operation
-from local.sagemaker.families.job_run import RESTARTED, JobFailedError, fetch
+from local.sagemaker.families.job_run import RESTARTED, TERMINAL, JobFailedError, fetch
 from local.sagemaker.jobs import End, Job, ShutdownError
 from local.sagemaker.processes import Command
 from local.sagemaker.resources import Kind
@@ -44,7 +44,7 @@ class ProcessingJobs(Family):
     def start(self) -> None:
         """Fail the jobs that an earlier instance left running."""
         for record in self.resources.all():
-            if record["ProcessingJobStatus"] in ("InProgress", "Stopping"):
+            if record["ProcessingJobStatus"] not in TERMINAL:
                 self._end(record["ProcessingJobName"], "Failed", {"FailureReason": RESTARTED})
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -77,18 +77,18 @@ class ProcessingJobs(Family):
         """Ask a job to stop."""
         record = self.resources.get(request["ProcessingJobName"])
         status = record["ProcessingJobStatus"]
-        if status not in ("InProgress", "Stopping"):
+        if status in TERMINAL:
             raise invalid(
                 f"The request was rejected because the processing job is in status {status}."
             )
-        self.resources.update(record["ProcessingJobName"], {"ProcessingJobStatus": "Stopping"})
+        self._mark_stopping(record["ProcessingJobName"])
         self.context.jobs.stop(record["ProcessingJobArn"])
 
     @operation
     def delete_processing_job(self, request: Record) -> None:
         """Remove a job that ended."""
         record = self.resources.get(request["ProcessingJobName"])
-        if record["ProcessingJobStatus"] in ("InProgress", "Stopping"):
+        if record["ProcessingJobStatus"] not in TERMINAL:
             arn = record["ProcessingJobArn"]
             message = f"The processing job {arn} is in use; stop it first."
             raise ServiceError("ResourceInUse", message)
@@ -157,7 +157,11 @@ class ProcessingJobs(Family):
         return end
 
     def _mark_stopping(self, name: str) -> None:
-        self.resources.update(name, {"ProcessingJobStatus": "Stopping"})
+        def change(record: Record) -> None:
+            if record["ProcessingJobStatus"] not in TERMINAL:  # else the stop came too late
+                record["ProcessingJobStatus"] = "Stopping"
+
+        self.resources.update(name, change)
 
     def _prepare(self, record: Record, tree: Path, s3: S3) -> None:
         toolkit.make_tree(tree, "config", "processing", "output")

@@ -56,6 +56,13 @@ class ModelPackageGroups(Family):
         )
 
     @operation
+    def list_model_package_groups(self, request: Record) -> Record:
+        """List groups; there is no other account to share any."""
+        filters = dict(request)
+        shared = filters.pop("CrossAccountFilterOption", "SameAccount") == "CrossAccount"
+        return self.resources.list(filters, [] if shared else None)
+
+    @operation
     def delete_model_package_group(self, request: Record) -> None:
         """Remove an empty group."""
         with self.context.store.lock:

@@ -11,7 +11,7 @@ from typing import Any
 from local.sagemaker import events
 from local.sagemaker.errors import ServiceError, invalid, not_implemented
 from local.sagemaker.families.base import Context, Family, operation
-from local.sagemaker.families.job_run import RESTARTED, JobFailedError
+from local.sagemaker.families.job_run import RESTARTED, TERMINAL, JobFailedError
 from local.sagemaker.families.training_run import DAY, TrainingRun
 from local.sagemaker.jobs import End, Job, ShutdownError
 from local.sagemaker.resources import Kind
@@ -52,7 +52,7 @@ class TrainingJobs(Family):
     def start(self) -> None:
         """Fail the jobs that an earlier instance left running."""
         for record in self.resources.all():
-            if record["TrainingJobStatus"] in ("InProgress", "Stopping"):
+            if record["TrainingJobStatus"] not in TERMINAL:
                 name = record["TrainingJobName"]
                 self._step(name, "Failed", "Failed", FailureReason=RESTARTED)
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -90,7 +90,7 @@ class TrainingJobs(Family):
         """Ask a job to stop."""
         record = self.resources.get(request["TrainingJobName"])
         status = record["TrainingJobStatus"]
-        if status not in ("InProgress", "Stopping"):
+        if status in TERMINAL:
             raise invalid(
                 f"The request was rejected because the training job is in status {status}."
             )
@@ -101,7 +101,7 @@ class TrainingJobs(Family):
     def delete_training_job(self, request: Record) -> None:
         """Remove a job that ended."""
         record = self.resources.get(request["TrainingJobName"])
-        if record["TrainingJobStatus"] in ("InProgress", "Stopping"):
+        if record["TrainingJobStatus"] not in TERMINAL:
             raise ServiceError(
                 "ResourceInUse",
                 f"The training job {record['TrainingJobArn']} is in use; stop it first.",
@@ -152,7 +152,9 @@ class TrainingJobs(Family):
         def change(record: Record) -> None:
             now = time.time()
             transitions = record["SecondaryStatusTransitions"]
-            terminal = status in ("Completed", "Failed", "Stopped")
+            terminal = status in TERMINAL
+            if record["TrainingJobStatus"] in TERMINAL:
+                return  # a stop that came too late
             if record["TrainingJobStatus"] == "Stopping" and not terminal:
                 record.update(members)
                 return
@@ -190,7 +192,7 @@ def _check(request: Record) -> None:
     if len({channel["ChannelName"] for channel in channels}) != len(channels):
         raise invalid("Channel names must be unique.")
     for channel in channels:
-        _check_channel(channel, algorithm["TrainingInputMode"])
+        _check_channel(channel, algorithm.get("TrainingInputMode", "File"))
 
 
 def _check_metrics(algorithm: Record) -> None:

@@ -163,12 +163,11 @@ def _start(
     for replica in replicas:
         replica.start()
     strategy = variant.get("RoutingConfig", {}).get("RoutingStrategy")
-    longest = context.settings.ping_timeout
     return Variant(
         name,
         variant["InitialVariantWeight"],
         replicas,
-        min(variant.get("ContainerStartupHealthCheckTimeoutInSeconds", longest), longest),
+        variant.get("ContainerStartupHealthCheckTimeoutInSeconds", context.settings.ping_timeout),
         strategy == "LEAST_OUTSTANDING_REQUESTS",
     )
 

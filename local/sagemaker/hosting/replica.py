@@ -122,8 +122,8 @@ class Replica:
             process.kill()
         pinger = threading.Thread(target=self._ping, args=(process, port), daemon=True)
         pinger.start()
-        for raw in process.output:
-            self.serving.log.write(raw.decode(errors="replace").rstrip("\r\n"))
+        for line in process.lines():
+            self.serving.log.write(line)
         code = process.wait()
         with self._changed:
             self.ready = False

@@ -17,15 +17,15 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from local.sagemaker.store import Store
 
 _CLOSE_SECONDS = 10
+_LINE = 64 * 1024
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 logger = logging.getLogger(__name__)
 
@@ -45,14 +45,19 @@ class Command:
 
 
 class Process:
-    """A container's process, seen through its supervisor. Output is stdout and stderr as one."""
+    """A container's process, seen through its supervisor; its output is stdout and stderr."""
 
     def __init__(self, popen: subprocess.Popen[bytes], on_end: Callable[[Process], None]) -> None:
         self._popen = popen
         self._on_end = on_end
         self.pid = popen.pid
-        assert popen.stdout is not None  # noqa: S101 - opened as a pipe by `Processes`
-        self.output: IO[bytes] = popen.stdout
+
+    def lines(self) -> Iterator[str]:
+        """Yield the output by lines (very long ones in pieces) until it ends; for one reader."""
+        assert self._popen.stdout is not None  # noqa: S101 - opened as a pipe by `Processes`
+        with self._popen.stdout as output:
+            while raw := output.readline(_LINE):
+                yield raw.decode(errors="replace").rstrip("\r\n")
 
     @property
     def running(self) -> bool:
@@ -111,7 +116,10 @@ class Processes:
         for process in running:
             process.kill()
         for process in running:
-            process.wait(_CLOSE_SECONDS)
+            try:
+                process.wait(_CLOSE_SECONDS)
+            except subprocess.TimeoutExpired:
+                logger.error("process %d does not die; the next start will reap it", process.pid)
 
     def _ended(self, process: Process) -> None:
         self._running.discard(process)
@@ -119,6 +127,8 @@ class Processes:
 
     def spawn(self, command: Command) -> Process:
         """Start a container's command in its tree. Raises ContainerStartError."""
+        if command.isolate and not self.isolation:
+            logger.warning("network isolation is not possible here: %s has network", command.tree)
         tree = command.tree if self.opt_ml else None
         return self._order(command, tree, self._user, command.isolate and self.isolation)
 
@@ -141,7 +151,7 @@ class Processes:
             Path(folder, "probe").touch()
             command = Command(["test", "-e", "/opt/ml/probe"], {"PATH": os.defpath}, Path(folder))
             process = self._order(command, Path(folder) if tree else None, user, isolate)
-            reason = process.output.read()
+            reason = list(process.lines())
             worked = process.wait() == 0
             logger.debug("namespaces (user=%s, isolate=%s): %s", user, isolate, reason or worked)
             return worked

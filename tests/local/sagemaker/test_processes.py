@@ -39,7 +39,7 @@ def shell(processes: Processes, tree: Path, script: str, isolate: bool = False) 
 
 
 def output(process: Process) -> list[str]:
-    return process.output.read().decode().splitlines()
+    return list(process.lines())
 
 
 def test_tree_output_and_exit_code(processes: Processes, tree: Path) -> None:
@@ -88,15 +88,16 @@ def test_what_a_command_leaves_behind_ends_with_it(processes: Processes, tree: P
 
 def test_sigterm_reaches_the_command(processes: Processes, tree: Path) -> None:
     process = shell(processes, tree, "trap 'echo stopping; exit 7' TERM; echo up; sleep 600 & wait")
-    assert process.output.readline() == b"up\n"
+    lines = process.lines()
+    assert next(lines) == "up"
     process.terminate()
-    assert output(process) == ["stopping"]
+    assert list(lines) == ["stopping"]
     assert process.wait() == 7
 
 
 def test_kill_spares_none(processes: Processes, tree: Path) -> None:
     process = shell(processes, tree, "trap '' TERM; setsid sleep 600 & echo up; sleep 600")
-    assert process.output.readline() == b"up\n"
+    assert next(process.lines()) == "up"
     process.terminate()
     assert process.running
     process.kill()
@@ -116,7 +117,7 @@ def test_a_killed_instance_takes_its_processes_along(tmp_path: Path, tree: Path)
         script = "setsid sleep 600 & echo $!; sleep 600"
         tree = pathlib.Path({str(tree)!r})
         process = processes.spawn(Command(["sh", "-c", script], {{"PATH": os.defpath}}, tree))
-        os.write(1, b"%d %s" % (process.pid, process.output.readline()))
+        os.write(1, f"{{process.pid}} {{next(process.lines())}}".encode())
         os.kill(os.getpid(), 9)
         """
     )
