@@ -4,6 +4,7 @@ On a terminal what goes on is shown live, with durations; elsewhere every step i
 """
 
 import json
+import sys
 import threading
 import time
 import traceback
@@ -23,7 +24,8 @@ from rich.text import Text
 
 from headrace_cli.errors import CommandError
 
-GOOD, BAD, NEUTRAL = "green", "red", "default"
+_UNLIMITED_WIDTH = 1000
+GOOD, BAD = "green", "red"
 _TONES = {
     "accepted": GOOD,
     "better": GOOD,
@@ -94,7 +96,9 @@ class Console:
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
-        self._out = RichConsole(highlight=False, soft_wrap=True, quiet=as_json)
+        # A file or a pipe has no width to fit into.
+        wide = None if sys.stdout.isatty() else _UNLIMITED_WIDTH
+        self._out = RichConsole(highlight=False, soft_wrap=True, quiet=as_json, width=wide)
         self._err = RichConsole(highlight=False, soft_wrap=True, stderr=True)
         self._steps: list[Step] = []
         self._lock = threading.RLock()
@@ -125,7 +129,7 @@ class Console:
             table.add_column(column.removeprefix(">"), justify="right" if right else "left")
         for row in rows:
             table.add_row(*row)
-        self._out.print(table, soft_wrap=not self.is_live)
+        self._out.print(table, soft_wrap=False)
 
     def document(self, content: Any) -> None:
         """Print the command's one JSON document, for programs only."""

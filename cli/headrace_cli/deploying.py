@@ -39,8 +39,8 @@ class Target:
 
     @property
     def log(self) -> Path:
-        """What sam said."""
-        return self.folder / "sam.log"
+        """What `sam build` said."""
+        return self.folder / "build.log"
 
 
 def fingerprint(root: Path, *more: str) -> str:
@@ -124,7 +124,8 @@ def deploy(
     began = time.time()
     try:
         if environment.is_local:
-            _sam(arguments, variables, where.log, root, lambda: progress(_doing(environment)))
+            log = environment.folder / "deploy.log"
+            _sam(arguments, variables, log, root, lambda: progress(_doing(environment)))
         else:
             # It may ask whether to go on, so it has the terminal to itself.
             _sam(arguments, variables, None, root)

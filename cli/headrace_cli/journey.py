@@ -243,7 +243,7 @@ def _of_drop(drop: DropRecord) -> list[Moment]:
 def _of_run(run: RunRecord) -> list[Moment]:
     found = [Moment(run.started_at, "training", run.run, f"training on {run.dataset_version}")]
     if run.ended_at:
-        parts = [numbers(run), *run.reasons]
+        parts = [numbers(run), *(run.reasons or [run.reason])]
         if run.package_arn:
             parts.append(f"registered as v{run.package_arn.rpartition('/')[2]}")
         said = "; ".join(p for p in parts if p)

@@ -1,0 +1,84 @@
+"""The demo's data are what the story says, and the demo never calls a failure a success."""
+
+import hashlib
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from headrace.datasets.completeness import read_manifest
+from headrace_cli.console import Console
+from headrace_cli.demo.data import Story, prepare
+from headrace_cli.demo.telling import Teller, document
+from headrace_cli.journey import Leg, Moment
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    return prepare(tmp_path_factory.mktemp("story"))
+
+
+def test_the_damaged_drop_has_one_poison_file_and_one_that_changed(story: Story) -> None:
+    promised = read_manifest((story.damaged / "_manifest.json").read_bytes()).by_path
+    as_promised, readable = {}, {}
+    for name, entry in promised.items():
+        content = (story.damaged / name).read_bytes()
+        assert entry.size == len(content)
+        as_promised[name] = hashlib.sha256(content).hexdigest() == entry.sha256
+        readable[name] = content.startswith(b"PAR1") and entry.rows is not None
+    assert len(promised) == 4
+    assert [name for name, same in as_promised.items() if not same] == [story.changed]
+    assert [name for name, rows in readable.items() if not rows] == [story.poisoned]
+
+
+def test_drops_have_no_loan_in_common_and_labels_are_flipped_in_one(story: Story) -> None:
+    counts = duckdb.sql(
+        f"""
+        select count(*), count(distinct id) from read_parquet([
+            '{story.first}/*.parquet', '{story.second}/*.parquet',
+            '{story.flipped}/*.parquet', '{story.unseen}/*.parquet'])
+        """
+    ).fetchall()[0]
+    assert counts[0] == counts[1] > 50_000
+
+    def rate(folder: Path) -> float:
+        query = f"select avg(defaulted) from read_parquet('{folder}/*.parquet')"
+        return duckdb.sql(query).fetchall()[0][0]
+
+    # Nearly every second loan is repaid, so it is the relation to a feature that flips.
+    def relation(folder: Path) -> float:
+        query = f"""select corr(debt_to_income_ratio, defaulted)
+                    from read_parquet('{folder}/*.parquet')"""
+        return duckdb.sql(query).fetchall()[0][0]
+
+    assert 0.1 < rate(story.first) < 0.9
+    assert relation(story.first) * relation(story.flipped) < 0
+
+
+LEG = Leg("training", "run-1", "better", seconds=12.0, compute_seconds=10.0)
+
+
+def test_one_broken_expectation_breaks_the_demo(capsys: pytest.CaptureFixture[str]) -> None:
+    teller = Teller(Console())
+    assert not teller.holds  # nothing was expected, so nothing is proven
+    teller.expect("the sun rises", True, "it did")
+    assert teller.holds
+    teller.expect("pigs fly", False, "no pig was seen")
+    assert not teller.holds
+    teller.fact("dropped", "first: 10 rows")
+    teller.summarise([LEG], 65.0)
+    shown = capsys.readouterr().out
+    assert "1 of 2 expectations hold: not as expected" in shown
+    assert "pigs fly" in shown
+    assert "1 min 05 s" in shown
+    found = document(teller, [LEG], 65.0)
+    assert found["holds"] is False
+    assert found["legs"][0]["overhead_seconds"] == 2.0
+
+
+def test_a_moment_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    teller = Teller(Console())
+    moment = Moment("2026-01-01T00:00:00.000Z", "training", "r", "roc_auc [0.8]", "better")
+    teller.moment(moment)
+    teller.moment(moment)
+    assert capsys.readouterr().out.count("better: roc_auc [0.8]") == 1
