@@ -35,6 +35,8 @@ class Settings:
     concurrency: int = field(
         default_factory=lambda: int(_number("CONCURRENCY", 2 * (os.cpu_count() or 2)))
     )
+    # Idle environments of functions: each is a process of 60 to 120 MB.
+    warm: int = field(default_factory=lambda: int(_number("WARM", 20)))
     finished_executions: int = field(
         default_factory=lambda: int(_number("FINISHED_EXECUTIONS", 500))
     )

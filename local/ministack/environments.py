@@ -8,6 +8,7 @@ polls 50 ms for log lines.
 """
 
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import io
@@ -69,6 +70,12 @@ class Function:
         return digest.hexdigest()
 
 
+@functools.lru_cache(maxsize=512)
+def digest(content: bytes) -> str:
+    """SHA-256 in hex; a layer of 40 MB is asked for at every invocation, so once per object."""
+    return hashlib.sha256(content).hexdigest()
+
+
 class Unpacked:
     """Zip files unpacked and compiled once, found by their hash."""
 
@@ -82,7 +89,7 @@ class Unpacked:
 
     def folder(self, archive: bytes) -> Path:
         """The folder with the contents of `archive`."""
-        target = self._cache / hashlib.sha256(archive).hexdigest()[:32]
+        target = self._cache / digest(archive)[:32]
         with self._lock:
             if target.exists():
                 os.utime(target)
@@ -168,10 +175,11 @@ class Environment:
 
 
 class Pool:
-    """At most `size` invocations at once, and at most three times as many idle processes."""
+    """At most `size` invocations at once, and at most `warm` idle processes beside them."""
 
-    def __init__(self, size: int, cache: Path, scratch: Path) -> None:
+    def __init__(self, size: int, warm: int, cache: Path, scratch: Path) -> None:
         self._size = size
+        self._warm = warm
         self._busy = 0
         self._waiting = threading.Condition()
         self._idle: list[Environment] = []
@@ -269,7 +277,7 @@ class Pool:
         with self._waiting:
             self._active.discard(environment)
             self._idle.append(environment)
-            full = self._closed or len(self._idle) > 3 * self._size
+            full = self._closed or len(self._idle) > self._warm
             oldest = min(self._idle, key=lambda each: each.used) if full else None
             if oldest:
                 self._idle.remove(oldest)

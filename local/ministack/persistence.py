@@ -14,6 +14,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from ministack import app
 from ministack.core import persistence
@@ -25,10 +26,14 @@ from local.settings import Settings
 _log = logging.getLogger(__name__)
 # A child that hangs (it inherited a lock that another thread held) is given up; the next one works.
 _CHILD_SECONDS = 60
+_BLOB_BYTES = 64 * 1024
+_referenced: set[str] = set()
 
 
 def install() -> None:
-    """Check the internals that saving relies on."""
+    """Check the internals that saving relies on; keep large contents in files of their own."""
+    guard.replace(persistence, "_json_default", "obj", _encode)
+    guard.replace(persistence, "_json_object_hook", "obj", _decode)
     guard.expect(
         {"_json_default", "_state_format_version", "STATE_DIR"} <= set(vars(persistence)),
         "core.persistence has other helpers",
@@ -57,6 +62,31 @@ def save(folder: Path) -> list[str]:
     return written
 
 
+def _encode(value: Any) -> Any:
+    """Layers and images apart from the rest: they never change, the rest does all the time."""
+    if not isinstance(value, bytes) or len(value) < _BLOB_BYTES:
+        return guard.stock(_encode)(value)
+    name = hashlib.blake2b(value, digest_size=20).hexdigest()
+    _referenced.add(name)
+    path = _blobs() / name
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}")
+        temporary.write_bytes(value)
+        temporary.replace(path)
+    return {"__blob__": name}
+
+
+def _blobs() -> Path:
+    return Path(persistence.STATE_DIR) / "blobs"
+
+
+def _decode(value: dict[str, Any]) -> Any:
+    if "__blob__" in value:
+        return (_blobs() / value["__blob__"]).read_bytes()
+    return guard.stock(_decode)(value)
+
+
 def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode(errors="surrogatepass")).digest()
 
@@ -79,7 +109,11 @@ class Checkpoints:
         self._ended.set()
         self._thread.join()
         prune(self._settings.finished_executions)
+        _referenced.clear()
         save(self._folder)
+        for blob in _blobs().glob("*"):
+            if blob.name not in _referenced:
+                blob.unlink()
 
     def _loop(self) -> None:
         while not self._ended.wait(self._settings.checkpoint_seconds):

@@ -47,7 +47,7 @@ class Server:
         guard.expect(ministack.AUTH, "AUTH=true no longer turns on IAM")
         guard.expect(ministack.PERSIST_STATE, "PERSIST_STATE=1 no longer turns on persistence")
         instance.begin(settings)
-        self._pool = Pool(settings.concurrency, settings.cache, settings.scratch)
+        self._pool = Pool(settings.concurrency, settings.warm, settings.cache, settings.scratch)
         functions.install(self._pool)
         for correction in (
             iam,

@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.local.conftest import PYTHON, ROOT, LocalAws, wait_until
-from tests.local.ministack.helpers import function, invoke, jsonata, machine, unique
+from tests.local.ministack.helpers import archive, function, invoke, jsonata, machine, unique
 
 
 @pytest.fixture
@@ -68,7 +68,13 @@ def test_a_second_instance_is_refused(aws: LocalAws, tmp_path: Path) -> None:
 
 
 def test_state_survives_an_orderly_restart(own: LocalAws) -> None:
-    name, bucket = function(own, PID), unique("bucket")
+    large = {"python__large": f"DATA = '{os.urandom(100_000).hex()}'"}
+    layers = [
+        own.client("lambda").publish_layer_version(
+            LayerName="large", Content={"ZipFile": archive(**large)}
+        )["LayerVersionArn"]
+    ]
+    name, bucket = function(own, f"import large\n{PID}", Layers=layers), unique("bucket")
     own.client("s3").create_bucket(Bucket=bucket)
     own.client("s3").put_bucket_versioning(
         Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}
@@ -87,7 +93,7 @@ def test_state_survives_an_orderly_restart(own: LocalAws) -> None:
     found = own.client("s3").get_object(Bucket=bucket, Key="a b+ü")
     assert (found["Body"].read(), found["Metadata"]) == (b"data", {"k": "v"})
     assert found["VersionId"]
-    assert invoke(own, name)[1] == ""
+    assert isinstance(invoke(own, name)[0], int)
     # An execution cannot outlive the process that walks it; it must not look alive either.
     described = own.client("stepfunctions").describe_execution(executionArn=execution)
     assert described["status"] == "FAILED"
