@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import time
 import tomllib
@@ -22,14 +23,16 @@ from headrace_cli.stack import describe_stack
 
 _SOURCES = ("template.yaml", "samconfig.toml", "stacks", "functions", "layers", "statemachines")
 _GENERATED = {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
+_BUILD_SECONDS = 3600.0
 _COMPLETE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 
 
 @dataclass(frozen=True)
 class Target:
-    """Which interpreter the functions run on, and where the built template stands."""
+    """What is to be deployed: sources by their digest, for which Python, and where it is built."""
 
     python: str
+    fingerprint: str
     folder: Path
 
     @property
@@ -52,45 +55,48 @@ def fingerprint(root: Path, *more: str) -> str:
     return digest.hexdigest()
 
 
-def is_deployed(environment: Environment, wanted: str) -> bool:
+def is_deployed(environment: Environment, where: Target) -> bool:
     """Tell whether this very stack was deployed here last, and is healthy."""
     try:
         deployed = json.loads((environment.folder / "deployed.json").read_text())
     except FileNotFoundError:
         return False
     described = describe_stack(environment)
-    return deployed == wanted and described is not None and described[1] in _COMPLETE
+    return deployed == where.fingerprint and described is not None and described[1] in _COMPLETE
 
 
-def remember_deployed(environment: Environment, deployed: str) -> None:
+def remember_deployed(environment: Environment, where: Target) -> None:
     """Note what was deployed, for the next `up`."""
     environment.folder.mkdir(parents=True, exist_ok=True)
-    (environment.folder / "deployed.json").write_text(json.dumps(deployed))
+    (environment.folder / "deployed.json").write_text(json.dumps(where.fingerprint))
 
 
 def target(environment: Environment, root: Path = ROOT) -> Target:
-    """Return where and for which Python to build; locally functions run on the local AWS's own."""
-    home = root / ".headrace"
-    if not environment.is_local:
-        return Target("", home / "build" / environment.config)
-    wanted = "import sys; sys.stdout.write('%d.%d' % sys.version_info[:2])"
-    found = subprocess.run(
-        [interpreter(root), "-c", wanted], capture_output=True, text=True, check=True
-    )
-    return Target(found.stdout, home / "build" / f"local-python{found.stdout}")
+    """Return what to deploy; locally functions run on the local AWS's own interpreter.
+
+    Every source has a folder of its own, so that a build never disturbs somebody's deployment.
+    """
+    python = ""
+    if environment.is_local:
+        wanted = "import sys; sys.stdout.write('%d.%d' % sys.version_info[:2])"
+        command = [interpreter(root), "-c", wanted]
+        python = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = fingerprint(root, python, environment.config)
+    return Target(python, found, root / ".headrace" / "build" / found[:16])
 
 
-def build(environment: Environment, where: Target, wanted: str, root: Path = ROOT) -> bool:
+def build(environment: Environment, where: Target, root: Path = ROOT) -> bool:
     """Run `sam build` unless that very source is built already; return whether it ran.
 
     Raises:
         FailedError: naming the log and its last lines.
     """
-    stamp = where.folder / "fingerprint"
+    stamp = where.folder / "built"
     with _locked(where.folder):
-        if stamp.exists() and stamp.read_text() == wanted and where.template.exists():
+        if stamp.exists():
+            stamp.touch()
             return False
-        stamp.unlink(missing_ok=True)
+        _prune(where.folder.parent)
         _sam(
             [
                 *("build", *_configuration(environment, root)),
@@ -100,7 +106,7 @@ def build(environment: Environment, where: Target, wanted: str, root: Path = ROO
             where.log,
             root,
         )
-        stamp.write_text(wanted)
+        stamp.touch()
     return True
 
 
@@ -251,6 +257,13 @@ def _tail(log: Path | None) -> str:
         return ""
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     return "\n" + "\n".join(f"  {line}" for line in lines[-8:])
+
+
+def _prune(builds: Path) -> None:
+    """Remove builds that nobody has used for an hour: each takes 200 MB."""
+    for stamp in builds.glob("*/built"):
+        if time.time() - stamp.stat().st_mtime > _BUILD_SECONDS:
+            shutil.rmtree(stamp.parent, ignore_errors=True)
 
 
 @contextmanager

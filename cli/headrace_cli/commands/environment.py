@@ -9,7 +9,6 @@ import typer
 from headrace_cli import deploying, local_aws
 from headrace_cli.app import app
 from headrace_cli.commands.options import Timeout
-from headrace_cli.environments import ROOT
 from headrace_cli.errors import UsageError
 from headrace_cli.image import Image, ensure_image
 from headrace_cli.session import Session, command
@@ -31,19 +30,18 @@ def bring_up(session: Session, timeout: float) -> Up:
     """Start what runs here, build, deploy and publish the image, skipping what is up to date."""
     environment, console = session.environment, session.console
     where = deploying.target(environment)
-    wanted = deploying.fingerprint(ROOT, where.python, environment.config)
     # The local AWS starts while sam builds: neither needs the other.
     with ThreadPoolExecutor(max_workers=1) as pool:
         starting = pool.submit(_start, session) if environment.is_local else None
         with console.step("building functions and layers") as step:
-            built = deploying.build(environment, where, wanted)
+            built = deploying.build(environment, where)
             step.done("" if built else "[dim]up to date[/]")
         endpoint = starting.result() if starting else None
-    deployed = not deploying.is_deployed(environment, wanted)
+    deployed = not deploying.is_deployed(environment, where)
     if deployed:
         with console.step(f"deploying stack {environment.stack}") as step:
             deploying.deploy(environment, where, progress=step.update)
-            deploying.remember_deployed(environment, wanted)
+            deploying.remember_deployed(environment, where)
     with console.step("publishing the tabular image") as step:
         image = ensure_image(session, timeout)
         step.done(image.digest[:19] if image.built else "[dim]up to date[/]")

@@ -183,12 +183,12 @@ def test_sam_that_fails_shows_its_last_words(home: Path, clone: Path) -> None:
     sam.parent.mkdir(parents=True)
     sam.write_text("#!/bin/sh\necho $LAMBDA_PYTHON is not there\nexit 1\n")
     sam.chmod(0o755)
-    where = deploying.Target("3.99", clone / "built")
+    where = deploying.Target("3.99", "digest", clone / "built")
     with pytest.raises(FailedError, match=r"3\.99 is not there") as caught:
-        deploying.build(find_environment("local"), where, "wanted", clone)
+        deploying.build(find_environment("local"), where, clone)
     assert str(where.log) in caught.value.hint
     # It did not count as built.
     sam.write_text("#!/bin/sh\nmkdir -p built/build && echo x > built/build/template.yaml\n")
-    assert deploying.build(find_environment("local"), where, "wanted", clone) is True
-    assert deploying.build(find_environment("local"), where, "wanted", clone) is False
-    assert deploying.build(find_environment("local"), where, "other", clone) is True
+    assert deploying.build(find_environment("local"), where, clone) is True
+    assert deploying.build(find_environment("local"), where, clone) is False
+    assert where.template.exists()
