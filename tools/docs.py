@@ -20,24 +20,30 @@ PAGES = {
 }
 
 
+def stale(into: Path) -> dict[str, str]:
+    """Return the text of every page that is not in `into` as the code has it, by its name."""
+    pages = {name: write(ROOT) for name, write in PAGES.items()}
+    return {
+        name: text
+        for name, text in pages.items()
+        if not (into / name).exists() or (into / name).read_text() != text
+    }
+
+
 def main() -> int:
     """Write or check every page; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; say what is stale")
-    parser.add_argument("--into", type=Path, default=ROOT, help="where docs/ and schema/ are")
     options = parser.parse_args()
-    stale = []
-    for name, write in PAGES.items():
-        path, text = options.into / name, write(ROOT)
-        if path.exists() and path.read_text() == text:
-            continue
-        stale.append(name)
-        if not options.check:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-    for name in stale:
-        sys.stdout.write(f"{name} {'is stale: run `make docs`' if options.check else 'written'}\n")
-    return 1 if stale and options.check else 0
+    pages = stale(ROOT)
+    for name, text in pages.items():
+        if options.check:
+            sys.stdout.write(f"{name} is stale: run `make docs`\n")
+        else:
+            (ROOT / name).parent.mkdir(exist_ok=True)
+            (ROOT / name).write_text(text)
+            sys.stdout.write(f"{name} written\n")
+    return 1 if pages and options.check else 0
 
 
 if __name__ == "__main__":

@@ -17,64 +17,59 @@ from tests.architecture.project import ROOT
 
 NODE_PACKAGE = ROOT / "tools" / "lint" / "package-lock.json"
 NODE_FOLDER = ROOT / ".venv" / "node"
+_ROLE = "arn:aws:iam::111122223333:role/states"
 
 
-def statelint(machine: Machine, folder: Path) -> list[str]:
+def statelint(machines: list[Machine], folder: Path) -> list[str]:
     """AWS's statelint, as ported to Python."""
-    path = _written(machine, folder)
-    run = subprocess.run(
-        [sys.executable, "-m", "statelint", str(path)], capture_output=True, text=True, check=False
-    )
-    said = (run.stdout + run.stderr).strip()
-    if not said and run.returncode:
-        said = f"statelint ended with {run.returncode}"
-    return [f"{machine.name}: {line}" for line in said.splitlines()]
+    return _complaints([sys.executable, "-m", "statelint", *_written(machines, folder)])
 
 
-def asl_validator(machine: Machine, folder: Path) -> list[str]:
+def asl_validator(machines: list[Machine], folder: Path) -> list[str]:
     """The npm package asl-validator: JSON schema, JSONata syntax, reachability."""
-    run = subprocess.run(
-        [_node_linter(), "--json-path", str(_written(machine, folder))],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    said = (run.stdout + run.stderr).strip()
-    return [f"{machine.name}: {line}" for line in said.splitlines()] if run.returncode else []
+    options = [f"--json-path={path}" for path in _written(machines, folder)]
+    return _complaints([_node_linter(), *options])
 
 
-def cfn_lint(machine: Machine) -> list[str]:
+def cfn_lint(machines: list[Machine]) -> list[str]:
     """cfn-lint's rule E3601, which never looks behind SAM's DefinitionUri."""
-    resource = {
-        "Type": "AWS::StepFunctions::StateMachine",
-        "Properties": {
-            "RoleArn": "arn:aws:iam::111122223333:role/states",
-            "Definition": substituted(machine.definition),
-        },
+    resources = {
+        f"Machine{number}": {
+            "Type": "AWS::StepFunctions::StateMachine",
+            "Metadata": {"File": machine.name},
+            "Properties": {"RoleArn": _ROLE, "Definition": substituted(machine.definition)},
+        }
+        for number, machine in enumerate(machines)
     }
-    template = {"AWSTemplateFormatVersion": "2010-09-09", "Resources": {"Machine": resource}}
+    template = {"AWSTemplateFormatVersion": "2010-09-09", "Resources": resources}
     found = lint(json.dumps(template), config=ManualArgs(include_checks=["I", "W", "E"]))
-    return [f"{machine.name}: {match}" for match in found]
+    return [f"{'/'.join(map(str, match.path or []))}: {match}" for match in found]
 
 
-def moto_parser(machine: Machine) -> list[str]:
+def moto_parser(machines: list[Machine]) -> list[str]:
     """CreateStateMachine of moto, whose parser refuses what it could not execute."""
+    findings = []
+    keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
     with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
-        client: Any = boto3.client(
-            "stepfunctions",
-            region_name="us-east-1",
-            aws_access_key_id="local",
-            aws_secret_access_key="local",
-        )
-        try:
-            client.create_state_machine(
-                name="machine",
-                definition=json.dumps(substituted(machine.definition)),
-                roleArn="arn:aws:iam::111122223333:role/states",
-            )
-        except ClientError as error:
-            return [f"{machine.name}: {error}"]
-    return []
+        client: Any = boto3.client("stepfunctions", region_name="us-east-1", **keys)
+        for number, machine in enumerate(machines):
+            definition = json.dumps(substituted(machine.definition))
+            try:
+                client.create_state_machine(
+                    name=f"machine-{number}", definition=definition, roleArn=_ROLE
+                )
+            except ClientError as error:
+                findings.append(f"{machine.name}: {error}")
+    return findings
+
+
+def _complaints(command: list[str]) -> list[str]:
+    """Return what a linter says when it does not end well, line by line."""
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    if run.returncode == 0:
+        return []
+    said = (run.stdout + run.stderr).strip() or f"{command[0]} ended with {run.returncode}"
+    return said.splitlines()
 
 
 def node_is_missing() -> str | None:
@@ -96,7 +91,8 @@ def _node_linter() -> str:
     return str(NODE_FOLDER / "node_modules" / ".bin" / "asl-validator")
 
 
-def _written(machine: Machine, folder: Path) -> Path:
-    path = folder / machine.name.replace(".yaml", ".json")
-    path.write_text(json.dumps(substituted(machine.definition)))
-    return path
+def _written(machines: list[Machine], folder: Path) -> list[str]:
+    paths = [folder / machine.name.replace(".yaml", ".json") for machine in machines]
+    for path, machine in zip(paths, machines, strict=True):
+        path.write_text(json.dumps(substituted(machine.definition)))
+    return [str(path) for path in paths]

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 FILE_LINES = 400
@@ -42,10 +43,15 @@ _IGNORE = re.compile(r"#\s*type:\s*ignore(?P<code>\[[\w, -]+\])?")
 _WORDS = re.compile(r"[A-Za-z]{2,}")
 
 
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def imported(path: Path) -> set[str]:
     """Return the modules a file imports, wherever in it; `from a import b` gives a and a.b."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
@@ -90,7 +96,7 @@ def nothing_prints(root: Path, path: Path) -> list[str]:
     """Find calls of print: there are loggers, and the CLI's console."""
     return [
         f"{path.relative_to(root)}:{node.lineno}: prints"
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(_tree(path))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id == "print"
@@ -102,10 +108,9 @@ def broad_catches_have_a_reason(root: Path, path: Path) -> list[str]:
 
     The reason is a comment on the line, above it, or first below it.
     """
-    text = path.read_text()
-    lines = ["", *text.splitlines()]
+    lines = ["", *path.read_text().splitlines()]
     findings = []
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(_tree(path)):
         if not isinstance(node, ast.ExceptHandler) or not _is_broad(node.type):
             continue
         beside = _NOQA.sub(r"# \g<reason>", lines[node.lineno])
@@ -149,7 +154,7 @@ def handlers_do_nothing_at_import(root: Path, path: Path) -> list[str]:
     allowed = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.FunctionDef, ast.ClassDef)
     return [
         f"{path.relative_to(root)}:{node.lineno}: does something at import"
-        for node in ast.parse(path.read_text()).body
+        for node in _tree(path).body
         if not isinstance(node, allowed) and not _is_docstring(node)
     ]
 
@@ -200,5 +205,6 @@ PRODUCT_RULES = (
     decisions_know_no_aws,
     nothing_prints,
     broad_catches_have_a_reason,
+    suppressions_have_a_reason,
 )
-PYTHON_RULES = (suppressions_have_a_reason, is_short)
+PYTHON_RULES = (is_short,)

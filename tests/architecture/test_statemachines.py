@@ -32,7 +32,7 @@ def test_caught_errors_exist():
 
 
 def test_statelint(tmp_path: Path):
-    findings = [f for m in machines() for f in machine_linters.statelint(m, tmp_path)]
+    findings = machine_linters.statelint(machines(), tmp_path)
     assert not findings, report(findings)
 
 
@@ -40,15 +40,15 @@ def test_statelint(tmp_path: Path):
     machine_linters.node_is_missing() is not None, reason=str(machine_linters.node_is_missing())
 )
 def test_asl_validator(tmp_path: Path):
-    findings = [f for m in machines() for f in machine_linters.asl_validator(m, tmp_path)]
+    findings = machine_linters.asl_validator(machines(), tmp_path)
     assert not findings, report(findings)
 
 
 def test_cfn_lint_on_the_substituted_definition():
-    findings = [finding for m in machines() for finding in machine_linters.cfn_lint(m)]
+    findings = machine_linters.cfn_lint(machines())
     assert not findings, report(findings)
 
 
 def test_moto_parses_it():
-    findings = [finding for m in machines() for finding in machine_linters.moto_parser(m)]
+    findings = machine_linters.moto_parser(machines())
     assert not findings, report(findings)

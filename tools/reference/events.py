@@ -1,6 +1,7 @@
 """docs/events.md: every event, who announces it, who listens."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 from headrace import events
@@ -110,6 +111,7 @@ def _announcers(name: str, root: Path) -> list[str]:
     ]
 
 
+@cache
 def _called(path: Path) -> set[str]:
     functions = [
         node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
