@@ -1,4 +1,7 @@
-"""IAM knows which ECR repository a call is about.
+"""ECR says when an image is not there, and IAM knows which repository a call is about.
+
+AWS (API reference, DescribeImages): an image that was asked for and does not exist is an
+ImageNotFoundException. Stock MiniStack leaves it out of the answer.
 
 AWS ("Actions, resources, and condition keys for Amazon ECR"): calls that name a repository are
 authorised against `arn:aws:ecr:<region>:<account>:repository/<name>`. Stock MiniStack authorises
@@ -9,14 +12,31 @@ import json
 from typing import Any
 
 from ministack.core import iam_actions
+from ministack.services import ecr
 
 from local.ministack import guard
 
 
 def install() -> None:
-    """Replace how IAM finds the resource of a call to ECR."""
+    """Replace DescribeImages, and how IAM finds the resource of a call to ECR."""
+    guard.replace(ecr, "_describe_images", "data", describe_images)
+    guard.expect(hasattr(ecr, "_find_image"), "ecr._find_image is missing")
     names = "service method path headers body query_params region account_id"
     guard.replace(iam_actions, "extract_resource_arn", names, _resource)
+
+
+def describe_images(data: dict[str, Any]) -> Any:
+    """Refuse what is not there; else answer as stock does."""
+    name = data.get("repositoryName", "")
+    for wanted in data.get("imageIds") or []:
+        if name in ecr._repositories and ecr._find_image(name, wanted) is None:
+            return ecr.error_response_json(
+                "ImageNotFoundException",
+                f"The image with imageId {json.dumps(wanted)} does not exist within the "
+                f"repository with name '{name}' in the registry",
+                400,
+            )
+    return guard.stock(describe_images)(data)
 
 
 def _resource(

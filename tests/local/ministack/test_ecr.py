@@ -1,4 +1,4 @@
-"""ECR as AWS documents it: IAM is asked about the repository."""
+"""ECR as AWS documents it: IAM is asked about the repository; a missing image is an error."""
 
 import json
 
@@ -29,3 +29,12 @@ def test_a_policy_scoped_to_one_repository_allows_that_one_only(aws: LocalAws) -
     assert ecr.describe_images(repositoryName=mine)["imageDetails"] == []
     with pytest.raises(ClientError, match="AccessDenied"):
         ecr.describe_images(repositoryName=other)
+
+
+def test_an_image_that_is_not_there_is_an_error(aws: LocalAws) -> None:
+    ecr, name = aws.client("ecr"), unique("repository")
+    ecr.create_repository(repositoryName=name)
+    with pytest.raises(ecr.exceptions.ImageNotFoundException):
+        ecr.describe_images(repositoryName=name, imageIds=[{"imageTag": "latest"}])
+    with pytest.raises(ecr.exceptions.RepositoryNotFoundException):
+        ecr.describe_images(repositoryName=unique("no"), imageIds=[{"imageTag": "latest"}])
