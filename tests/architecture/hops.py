@@ -84,6 +84,22 @@ def consumers_report_single_failures(stack: Stack) -> list[str]:
     return findings
 
 
+def every_machine_has_alarms(stack: Stack) -> list[str]:
+    """Find state machines whose faults or missed deadlines nobody would be told of."""
+    watched = {
+        (alarm["MetricName"], resource_of(dimension["Value"]))
+        for alarm in stack.of("AWS::CloudWatch::Alarm").values()
+        if alarm.get("Namespace") == "AWS/States" and listed(alarm.get("AlarmActions"))
+        for dimension in alarm["Dimensions"]
+    }
+    return [
+        f"{machine}: no alarm on {metric}"
+        for machine in stack.of("AWS::StepFunctions::StateMachine")
+        for metric in ("ExecutionsFailed", "ExecutionsTimedOut")
+        if (metric, machine) not in watched
+    ]
+
+
 def _rule_targets(stack: Stack) -> Iterator[Hop]:
     for name, rule in stack.of("AWS::Events::Rule").items():
         for target in rule["Targets"]:
@@ -171,4 +187,5 @@ RULES = (
     every_dead_letter_queue_has_an_alarm,
     dead_letters_keep_long_enough,
     consumers_report_single_failures,
+    every_machine_has_alarms,
 )

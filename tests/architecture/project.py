@@ -53,15 +53,6 @@ def committed_files(root: Path = ROOT) -> list[Path]:
     return found
 
 
-def sources(*packages: str, root: Path = ROOT) -> list[Path]:
-    """Return the Python files of top-level folders, without tests and generated folders.
-
-    Raises:
-        NothingToCheckError: a folder has none.
-    """
-    return [path for package in packages for path in discover(f"{package}/**/*.py", root=root)]
-
-
 def relative(path: Path, root: Path = ROOT) -> str:
     """Return a path as findings name it."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name

@@ -121,6 +121,7 @@ SEEDED = [
         "whole batch",
     ),
     (hops.consumers_report_single_failures, TEMPLATE, "Timeout: 360", "Timeout: 60", "under 6 x"),
+    (hops.every_machine_has_alarms, ALARMS, "ExecutionsTimedOut", "Other", "on ExecutionsTimedOut"),
     (iam_rules.who_trains_never_approves, ROLES, "[!Ref NeverApprove]", "[]", "JobRole: trains"),
     (
         iam_rules.who_trains_never_approves,
@@ -309,7 +310,7 @@ def test_every_rule_has_a_seeded_fault():
 def test_a_child_stack_is_seen_through():
     stack = cfn.flatten(PROJECT / TEMPLATE)
     assert iam_rules.trainers(stack) == {"Roles.JobRole", "TrainingStateMachineRole"}
-    [alarm] = stack.of("AWS::CloudWatch::Alarm").values()
+    alarm = stack.of("AWS::CloudWatch::Alarm")["Alarms.DeadLettersAlarm"]
     assert alarm["Dimensions"][0]["Value"] == {"Fn::GetAtt": ["DeadLetters", "QueueName"]}
     [policy] = stack.of("AWS::IAM::Role")["Roles.JobRole"]["Policies"]
     [statement] = policy["PolicyDocument"]["Statement"]
