@@ -149,7 +149,7 @@ class Jobs:
                     job.work(job)
             except ShutdownError:
                 logger.info("%s was abandoned by the shutdown", job.arn)
-            except Exception:
+            except Exception:  # a worker's boundary: it takes the next job
                 logger.exception("%s", job.arn)
             finally:
                 with self._lock:

@@ -118,7 +118,7 @@ class SageMaker:
         except ServiceError as error:
             status, content = error.status, error_body(error)
             answer = {"Content-Type": "application/json", "x-amzn-ErrorType": error.code}
-        except Exception as error:
+        except Exception as error:  # a request's boundary: AWS answers InternalFailure
             logger.exception("%s %s", method, path)
             fault = ServiceError("InternalFailure", f"{type(error).__name__}: {error}", 500)
             status, content = 500, error_body(fault)

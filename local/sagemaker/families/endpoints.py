@@ -233,7 +233,7 @@ class Endpoints(Family):
         def run() -> None:
             try:
                 work(name)
-            except Exception as error:
+            except Exception as error:  # a deployment's boundary: it ends in a status
                 if self._closing:
                     return
                 logger.exception("endpoint %s", name)

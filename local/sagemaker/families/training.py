@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import re
-import shutil
 import time
+from pathlib import Path
 from typing import Any
 
 from local.sagemaker import events
-from local.sagemaker.errors import ServiceError, invalid, not_implemented
-from local.sagemaker.families.base import Context, Family, operation
-from local.sagemaker.families.job_run import RESTARTED, TERMINAL, JobFailedError
+from local.sagemaker.errors import invalid, not_implemented
+from local.sagemaker.families.base import operation
+from local.sagemaker.families.jobs import TERMINAL, JobFamily
 from local.sagemaker.families.training_run import DAY, TrainingRun
-from local.sagemaker.jobs import End, Job, ShutdownError
+from local.sagemaker.jobs import End, Job
 from local.sagemaker.resources import Kind
 from local.sagemaker.store import Record
 
@@ -29,10 +28,9 @@ _MESSAGES = {
     "Stopped": "Training job stopped",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
 }
-logger = logging.getLogger(__name__)
 
 
-class TrainingJobs(Family):
+class TrainingJobs(JobFamily):
     """Operations on training jobs."""
 
     kind = Kind(
@@ -44,18 +42,7 @@ class TrainingJobs(Family):
         duplicate_code="ResourceInUse",
         status="TrainingJobStatus",
     )
-
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self._folder = context.state / "training"
-
-    def start(self) -> None:
-        """Fail the jobs that an earlier instance left running."""
-        for record in self.resources.all():
-            if record["TrainingJobStatus"] not in TERMINAL:
-                name = record["TrainingJobName"]
-                self._step(name, "Failed", "Failed", FailureReason=RESTARTED)
-        shutil.rmtree(self._folder, ignore_errors=True)
+    noun = "training job"
 
     def changed(self, record: Record) -> None:
         """Emit the job's state."""
@@ -82,69 +69,46 @@ class TrainingJobs(Family):
             SecondaryStatus="Starting",
             SecondaryStatusTransitions=[_transition("Starting", now)],
         )
-        self.context.jobs.submit(record["TrainingJobArn"], lambda job: self._run(name, job))
+        self.submit(record)
         return record
 
-    @operation
-    def stop_training_job(self, request: Record) -> None:
-        """Ask a job to stop."""
-        record = self.resources.get(request["TrainingJobName"])
-        status = record["TrainingJobStatus"]
-        if status in TERMINAL:
-            raise invalid(
-                f"The request was rejected because the training job is in status {status}."
-            )
-        self._step(record["TrainingJobName"], "Stopping", "Stopping")
-        self.context.jobs.stop(record["TrainingJobArn"])
+    def mark_stopping(self, name: str) -> None:
+        """Record that a job is being stopped, unless it has ended."""
+        self._step(name, "Stopping", "Stopping")
 
-    @operation
-    def delete_training_job(self, request: Record) -> None:
-        """Remove a job that ended."""
-        record = self.resources.get(request["TrainingJobName"])
-        if record["TrainingJobStatus"] not in TERMINAL:
-            raise ServiceError(
-                "ResourceInUse",
-                f"The training job {record['TrainingJobArn']} is in use; stop it first.",
-            )
-        self.resources.delete(record["TrainingJobName"])
+    def fail(self, name: str, reason: str) -> None:
+        """Record that a job failed."""
+        self._step(name, "Failed", "Failed", FailureReason=reason)
 
-    def _run(self, name: str, job: Job) -> None:
-        """Take a job from the line to a terminal status."""
-        run = TrainingRun(self.context, self.resources.get(name), job, self._folder / name)
+    def work(self, record: Record, tree: Path, job: Job) -> None:
+        """Carry a job out, up to a terminal status. Raises JobFailedError."""
+        name = record["TrainingJobName"]
+        run = TrainingRun(self.context, record, job, tree)
         try:
-            run.download(lambda: self._step(name, "InProgress", "Downloading"))
-            if job.stopping:
-                self._end(name, run, "Stopped", "Stopped")
-                return
-            end = run.train(
-                lambda: self._step(name, "InProgress", "Training", TrainingStartTime=time.time()),
-                lambda: self._step(name, "Stopping", "Stopping"),
-            )
-            status = "InProgress" if end is End.EXITED else "Stopping"
-            self._step(name, status, "Uploading", **run.times())
-            run.upload()
-            if end is End.EXITED:
-                self._end(name, run, "Completed", "Completed")
-            elif end is End.STOPPED:
-                self._end(name, run, "Stopped", "Stopped")
-            else:
-                self._end(name, run, "Stopped", "MaxRuntimeExceeded")
-        except ShutdownError:
-            raise
-        except JobFailedError as error:
-            self._end(name, run, "Failed", "Failed", FailureReason=str(error)[:1024])
-        except Exception as error:
-            logger.exception("training job %s", name)
-            reason = f"InternalServerError: {type(error).__name__}: {error}"
-            self._end(name, run, "Failed", "Failed", FailureReason=reason[:1024])
+            secondary = self._carry_out(name, run)
         finally:
-            shutil.rmtree(run.tree, ignore_errors=True)
+            job.check()
+            self.resources.update(name, run.results())
+        status = "Stopped" if secondary == "MaxRuntimeExceeded" else secondary
+        self._step(name, status, secondary)
 
-    def _end(
-        self, name: str, run: TrainingRun, status: str, secondary: str, **members: Any
-    ) -> None:
-        run.job.check()
-        self._step(name, status, secondary, **run.results(), **members)
+    def _carry_out(self, name: str, run: TrainingRun) -> str:
+        """Take a job through its stages; return the secondary status it ends in."""
+        if run.job.stopping:
+            return "Stopped"
+        self._step(name, "InProgress", "Downloading")
+        run.download()
+        if run.job.stopping:
+            return "Stopped"
+        self._step(name, "InProgress", "Training", TrainingStartTime=time.time())
+        end = run.train(lambda: self.mark_stopping(name))
+        self._step(name, "InProgress", "Uploading", **run.times())
+        run.upload()
+        return {
+            End.EXITED: "Completed",
+            End.STOPPED: "Stopped",
+            End.TIMED_OUT: "MaxRuntimeExceeded",
+        }[end]
 
     def _step(self, name: str, status: str, secondary: str, **members: Any) -> None:
         """Record a status; a job that is asked to stop stays Stopping until it ends."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 from local.sagemaker import toolkit
 from local.sagemaker.errors import ServiceError
 from local.sagemaker.families.base import Context
-from local.sagemaker.families.job_run import JobFailedError, fetch
+from local.sagemaker.families.jobs import JobFailedError, assume, fetch
 from local.sagemaker.jobs import End, Job
 from local.sagemaker.processes import Command
 from local.sagemaker.store import Record
@@ -38,15 +39,9 @@ class TrainingRun:
             for definition in record["AlgorithmSpecification"].get("MetricDefinitions", [])
         ]
 
-    def download(self, on_start: Callable[[], None]) -> None:
-        """Bring the channels and an earlier checkpoint in."""
-        if self.job.stopping:
-            return
-        on_start()
-        try:
-            self.credentials = self.context.assume(self.role, self.name)
-        except ServiceError as error:
-            raise JobFailedError(f"ClientError: {error.message}") from error
+    def download(self) -> None:
+        """Bring the channels and an earlier checkpoint in. Raises JobFailedError."""
+        self.credentials = assume(self.context, self.role, self.name)
         self.s3 = S3(self.context.cloud, self.credentials)
         toolkit.write_training_files(self.tree, self.record)
         for channel in self.record.get("InputDataConfig", []):
@@ -65,7 +60,7 @@ class TrainingRun:
         local: str = self.record["CheckpointConfig"].get("LocalPath", "/opt/ml/checkpoints")
         return inside(self.tree, local.removeprefix("/opt/ml").strip("/"))
 
-    def train(self, on_start: Callable[[], None], on_limit: Callable[[], None]) -> End:
+    def train(self, on_limit: Callable[[], None]) -> End:
         """Run the container. Raises JobFailedError if it fails."""
         algorithm = self.record["AlgorithmSpecification"]
         image = self.context.images.find(algorithm["TrainingImage"])
@@ -81,7 +76,6 @@ class TrainingRun:
             **toolkit.training_variables(root, self.record),
             **self.record.get("Environment", {}),
         }
-        on_start()
         self.started = time.time()
         process = self.context.processes.spawn(Command(argv, environment, self.tree, isolate))
         limit = self.record["StoppingCondition"].get("MaxRuntimeInSeconds", DAY)
@@ -104,6 +98,8 @@ class TrainingRun:
                 value = float(found[1])
             except ValueError:
                 continue
+            if not math.isfinite(value):
+                continue  # CloudWatch takes no NaN, and JSON has none
             now = time.time()
             self.metrics[name] = {"MetricName": name, "Value": value, "Timestamp": now}
             dimensions = [{"Name": "TrainingJobName", "Value": self.name}]

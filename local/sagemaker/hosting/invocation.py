@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from local.sagemaker.hosting.replica import Replica
 if TYPE_CHECKING:
     from local.sagemaker.families.base import Context
 
+logger = logging.getLogger(__name__)
 _PREFIX = "x-amzn-sagemaker-"
 _FORWARDED = ("content-type", "accept", f"{_PREFIX}custom-attributes")
 _NOT_HERE = {
@@ -160,7 +162,10 @@ class Runtime:
 
     def _repeat(self, interval: float, deliver: Callable[[], None]) -> None:
         while not self._closing.wait(interval):
-            deliver()
+            try:
+                deliver()
+            except Exception:  # a thread's boundary: the next delivery goes on
+                logger.exception("a delivery of %s failed", deliver)
 
 
 def _variant(fleet: Fleet, headers: dict[str, str]) -> Variant:

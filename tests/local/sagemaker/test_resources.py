@@ -199,3 +199,70 @@ def test_resource_of_an_operation(
     service: SageMaker, operation: str, request_: dict[str, Any], arn: str
 ) -> None:
     assert service.resource_arn(operation, request_) == arn
+
+
+VARIANT = {"VariantName": "v", "ModelName": "m", "InitialInstanceCount": 1}
+CAPACITY = {"Type": "CAPACITY_PERCENT", "Value": 10}
+CANARY = {"Type": "CANARY", "WaitIntervalInSeconds": 60, "CanarySize": CAPACITY}
+
+
+@pytest.mark.parametrize(
+    ("operation", "changes"),
+    [
+        ("CreateModel", {"PrimaryContainer": {"Image": SCRIPT, "Mode": "MultiModel"}}),
+        (
+            "CreateEndpointConfig",
+            {
+                "ProductionVariants": [
+                    {**VARIANT, "ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 1}}
+                ]
+            },
+        ),
+        ("CreateEndpointConfig", {"ShadowProductionVariants": [VARIANT]}),
+        (
+            "CreateEndpointConfig",
+            {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://b/k"}}},
+        ),
+        (
+            "CreateEndpoint",
+            {
+                "DeploymentConfig": {
+                    "BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": CANARY}
+                }
+            },
+        ),
+        (
+            "CreateEndpoint",
+            {
+                "DeploymentConfig": {
+                    "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "errors"}]}
+                }
+            },
+        ),
+    ],
+)
+def test_what_would_not_be_done_is_refused(
+    service: SageMaker, operation: str, changes: dict[str, Any]
+) -> None:
+    """Accepting it and doing less would be a silent success."""
+    model(service, "m")
+    config = {"EndpointConfigName": "c", "ProductionVariants": [VARIANT]}
+    service.call("CreateEndpointConfig", config)
+    requests = {
+        "CreateModel": {"ModelName": "n", "ExecutionRoleArn": ROLE},
+        "CreateEndpointConfig": {**config, "EndpointConfigName": "d"},
+        "CreateEndpoint": {"EndpointName": "e", "EndpointConfigName": "c"},
+    }
+    with pytest.raises(ServiceError, match="is not implemented locally") as refused:
+        service.call(operation, {**requests[operation], **changes})
+    assert (refused.value.code, refused.value.status) == ("NotImplementedLocally", 501)
+
+
+def test_instances_of_an_endpoint_are_limited(service: SageMaker) -> None:
+    model(service, "m")
+    variants = [{**VARIANT, "InitialInstanceCount": 9}]
+    config = {"EndpointConfigName": "c", "ProductionVariants": variants}
+    service.call("CreateEndpointConfig", config)
+    with pytest.raises(ServiceError, match="HEADRACE_LOCAL_INSTANCES") as refused:
+        service.call("CreateEndpoint", {"EndpointName": "e", "EndpointConfigName": "c"})
+    assert refused.value.code == "ResourceLimitExceeded"

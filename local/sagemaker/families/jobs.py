@@ -1,0 +1,130 @@
+"""What jobs of every kind do alike: wait in line, stop, fail, and be deleted when they ended."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+from typing import ClassVar
+
+from local.sagemaker.errors import ServiceError, invalid
+from local.sagemaker.families.base import Context, Family
+from local.sagemaker.jobs import Job, ShutdownError
+from local.sagemaker.resources import Handler
+from local.sagemaker.store import Record
+from local.sagemaker.transfer import S3, Location, NothingFoundError, TransferError
+
+TERMINAL = ("Completed", "Failed", "Stopped")
+RESTARTED = "InternalServerError: the local AWS was restarted while the job ran"
+_REASON = 1024  # characters of a FailureReason
+logger = logging.getLogger(__name__)
+
+
+class JobFailedError(Exception):
+    """A job failed; the message is its FailureReason."""
+
+
+class JobFamily(Family):
+    """Operations on jobs: adds Stop, and a Delete that spares what runs.
+
+    A subclass says how a job is marked (`mark_stopping`, `fail`) and what it does (`work`).
+    """
+
+    noun: ClassVar[str]
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._folder = context.state / self.kind.slug
+
+    def mark_stopping(self, name: str) -> None:
+        """Record that a job is being stopped, unless it has ended."""
+        raise NotImplementedError
+
+    def fail(self, name: str, reason: str) -> None:
+        """Record that a job failed."""
+        raise NotImplementedError
+
+    def work(self, record: Record, tree: Path, job: Job) -> None:
+        """Carry a job out, up to a terminal status. Raises JobFailedError."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Fail the jobs that an earlier instance left running."""
+        for record in self.resources.all():
+            if not self._has_ended(record):
+                self.fail(record[self.kind.key], RESTARTED)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def operations(self) -> dict[str, Handler]:
+        """Return the family's operations, Stop among them."""
+        return {**super().operations(), f"Stop{self.kind.name}": self._stop}
+
+    def submit(self, record: Record) -> None:
+        """Put a job in the line."""
+        name = record[self.kind.key]
+        self.context.jobs.submit(record[self.kind.arn_member], lambda job: self._run(name, job))
+
+    def _run(self, name: str, job: Job) -> None:
+        """Take a job from the line to a terminal status, whatever happens."""
+        tree = self._folder / name
+        try:
+            self.work(self.resources.get(name), tree, job)
+        except ShutdownError:
+            raise
+        except JobFailedError as error:
+            job.check()
+            self.fail(name, str(error)[:_REASON])
+        except Exception as error:  # a job's boundary: every job ends in a status
+            job.check()
+            logger.exception("%s", job.arn)
+            self.fail(name, f"InternalServerError: {type(error).__name__}: {error}"[:_REASON])
+        finally:
+            shutil.rmtree(tree, ignore_errors=True)
+
+    def _stop(self, request: Record) -> None:
+        record = self.resources.get(request[self.kind.key])
+        if self._has_ended(record):
+            status = record[self.kind.status]
+            raise invalid(
+                f"The request was rejected because the {self.noun} is in status {status}."
+            )
+        self.mark_stopping(record[self.kind.key])
+        self.context.jobs.stop(record[self.kind.arn_member])
+
+    def _delete(self, request: Record) -> None:
+        record = self.resources.get(request[self.kind.key])
+        if not self._has_ended(record):
+            arn = record[self.kind.arn_member]
+            raise ServiceError("ResourceInUse", f"The {self.noun} {arn} is in use; stop it first.")
+        self.resources.delete(record[self.kind.key])
+
+    def _has_ended(self, record: Record) -> bool:
+        return record[self.kind.status] in TERMINAL
+
+
+def assume(context: Context, role: str, session: str) -> dict[str, str]:
+    """Return the job role's credentials. Raises JobFailedError."""
+    try:
+        return context.assume(role, session)
+    except ServiceError as error:
+        raise JobFailedError(f"ClientError: {error.message}") from error
+
+
+def fetch(s3: S3, source: Record, folder: Path, context: Context, role: str) -> None:
+    """Download an input. Raises JobFailedError in AWS's words."""
+    uri = source["S3Uri"]
+    try:
+        if source["S3DataType"] == "ManifestFile":
+            s3.download_manifest(uri, folder)
+        else:
+            s3.download_prefix(uri, folder)
+    except NothingFoundError as error:
+        bucket = Location.of(uri).bucket
+        raise JobFailedError(
+            f"ClientError: Data download failed:{error} given in input data source. Please ensure "
+            f"that the bucket exists in the selected region ({context.cloud.region}), that objects "
+            f'exist under that S3 prefix, and that the role "{role}" has "s3:ListBucket" '
+            f'permissions on bucket "{bucket}".'
+        ) from error
+    except TransferError as error:
+        raise JobFailedError(f"ClientError: Data download failed:{error}") from error
