@@ -8,14 +8,17 @@ and serves unsigned S3 requests as the account's root.
 
 import hashlib
 import json
+from contextvars import ContextVar
 from typing import Any
 
 from ministack import app
-from ministack.core import iam_evaluator
+from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import iam, sts
 
 from local.ministack import guard
+
+_passed_role: ContextVar[str | None] = ContextVar("passed_role", default=None)
 
 
 class RoleError(Exception):
@@ -23,29 +26,88 @@ class RoleError(Exception):
 
 
 def install() -> None:
-    """Refuse anonymous S3 requests, and count loopback as a secure transport.
+    """Refuse anonymous S3 requests, count loopback as secure, ask for iam:PassRole.
 
     AWS blocks public access to buckets by default ("Blocking public access to your Amazon S3
     storage"); stock MiniStack serves an unsigned S3 request as root. The usual policy that denies
     `aws:SecureTransport: false` would deny everything here, where there is no network to secure.
+    Handing a role to SageMaker or a schedule takes iam:PassRole ("Granting a user permissions to
+    pass a role to an AWS service"), which stock never asks for.
     """
-    parameters = "access_key_id iam_action service region resource_arn service_context"
     guard.expect(hasattr(iam_evaluator, "AuthError"), "iam_evaluator.AuthError is missing")
+    guard.replace(app, "pin_request_origin", "source_ip secure_transport", _pin_request_origin)
+    guard.replace(
+        iam_evaluator,
+        "enforce",
+        "access_key_id iam_action service region resource_arn service_context",
+        _enforce,
+    )
+    guard.replace(
+        iam_actions, "request_tag_context", "service iam_action body params", _note_passed_role
+    )
+    guard.replace(
+        iam_actions,
+        "extract_resource_arn",
+        "service method path headers body query_params region account_id",
+        _resource,
+    )
 
-    def pin_request_origin(source_ip: str, secure_transport: bool) -> None:
-        del secure_transport
-        iam_evaluator.pin_request_origin(source_ip, True)
 
-    guard.replace(app, "pin_request_origin", "source_ip secure_transport", pin_request_origin)
+def _pin_request_origin(source_ip: str, secure_transport: bool) -> None:
+    del secure_transport
+    guard.stock(_pin_request_origin)(source_ip, True)
 
-    def enforce(
-        access_key_id: str, iam_action: str, service: str, *rest: Any, **options: Any
-    ) -> Any:
-        if service == "s3" and not access_key_id:
-            return iam_evaluator.AuthError("AccessDenied", "Access Denied")
-        return guard.stock(enforce)(access_key_id, iam_action, service, *rest, **options)
 
-    guard.replace(iam_evaluator, "enforce", parameters, enforce)
+def _enforce(
+    access_key_id: str, iam_action: str, service: str, region: str, *rest: Any, **options: Any
+) -> Any:
+    if service == "s3" and not access_key_id:
+        return iam_evaluator.AuthError("AccessDenied", "Access Denied")
+    stock = guard.stock(_enforce)
+    denied = stock(access_key_id, iam_action, service, region, *rest, **options)
+    passed = _passed_role.get()
+    if denied or not passed:
+        return denied
+    context = {"iam:PassedToService": f"{service}.amazonaws.com"}
+    refused = stock(
+        access_key_id, "iam:PassRole", "iam", region, resource_arn=passed, service_context=context
+    )
+    if refused is None:
+        return None
+    return iam_evaluator.AuthError(
+        "AccessDenied",
+        f"User: {refused.principal_arn} is not authorized to perform: iam:PassRole on resource: "
+        f"{passed} because no identity-based policy allows the iam:PassRole action",
+    )
+
+
+def _note_passed_role(service: str, iam_action: str, body: bytes, params: Any) -> Any:
+    """`enforce` is not given the request; this, called before it, is."""
+    role = None
+    # Not a runtime request, whose body is the user's.
+    makes = iam_action.split(":")[-1].startswith(("Create", "Update"))
+    if service in ("sagemaker", "scheduler") and makes and body[:1] == b"{":
+        request = json.loads(body)
+        target = request.get("Target") or {}
+        role = request.get("RoleArn") or request.get("ExecutionRoleArn") or target.get("RoleArn")
+    _passed_role.set(role)
+    return guard.stock(_note_passed_role)(service, iam_action, body, params)
+
+
+def _resource(service: str, *request: Any) -> Any:
+    """The ARNs of the Service Authorization Reference where stock builds others."""
+    arn = guard.stock(_resource)(service, *request)
+    method, _path, _headers, body, query = request[:5]
+    if service == "scheduler" and ":schedule/default/" in arn:
+        group = (query.get("groupName") or ["default"])[0]
+        if method in ("POST", "PUT") and body[:1] == b"{":
+            group = json.loads(body).get("GroupName") or "default"
+        return arn.replace(":schedule/default/", f":schedule/{group}/")
+    if service == "events":
+        return arn.replace(":rule/default/", ":rule/")
+    if service == "logs" and b"logStreamName" in body:
+        return f"{arn}:log-stream:{json.loads(body).get('logStreamName')}"
+    return arn
 
 
 def trusts(role_arn: str, service: str, context: dict[str, Any] | None = None) -> bool:
