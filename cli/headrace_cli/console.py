@@ -152,10 +152,13 @@ class Console:
         self._err.print("[bold red]error:[/] this is a bug of Headrace; please report the above.")
 
     @contextmanager
-    def step(self, title: str) -> Iterator[Step]:
-        """Show that something goes on, and afterwards what came of it and how long it took."""
+    def step(self, title: str, *, announce: bool = True) -> Iterator[Step]:
+        """Show that something goes on, and afterwards what came of it and how long it took.
+
+        Where nothing is live its beginning is a line too, unless another line has said so.
+        """
         step = Step(title)
-        self._begin(step)
+        self._begin(step, announce)
         try:
             yield step
         except BaseException:
@@ -176,11 +179,12 @@ class Console:
                 self._steps.clear()
                 self._stop()
 
-    def _begin(self, step: Step) -> None:
+    def _begin(self, step: Step, announce: bool) -> None:
         with self._lock:
             self._steps.append(step)
             if not self.is_live:
-                self.say(f"· {step.title} …")
+                if announce:
+                    self.say(f"· {step.title} …")
             elif self._live is None:
                 self._live = Live(
                     console=self._out,

@@ -79,7 +79,7 @@ def target(environment: Environment, root: Path = ROOT) -> Target:
     python = ""
     if environment.is_local:
         wanted = "import sys; sys.stdout.write('%d.%d' % sys.version_info[:2])"
-        command = [interpreter(root), "-c", wanted]
+        command = [str(interpreter(root)), "-c", wanted]
         python = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = fingerprint(root, python, environment.config)
     return Target(python, found, root / ".headrace" / "build" / found[:16])

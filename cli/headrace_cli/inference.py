@@ -193,7 +193,7 @@ def _explain(error: ClientError, model: str, endpoint: str) -> Exception:
     original: Exception = error
     code = error_code(error)
     if code == "ModelError":
-        said = error.response.get("OriginalMessage") or str(error)
+        said = _unwrapped(error.response.get("OriginalMessage") or str(error))
         return RefusedError(
             f"The container of {endpoint} refused the rows: {said}",
             f"Correct the rows, or look: headrace logs {model} --endpoint",
@@ -204,3 +204,11 @@ def _explain(error: ClientError, model: str, endpoint: str) -> Exception:
             f"Approve a package first: headrace approve {model} --wait",
         )
     return original
+
+
+def _unwrapped(message: str) -> str:
+    """Return what a container says, out of the JSON it may say it in."""
+    try:
+        return str(json.loads(message)["error"])
+    except (ValueError, KeyError, TypeError):
+        return message

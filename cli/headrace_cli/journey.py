@@ -243,9 +243,10 @@ def _of_drop(drop: DropRecord) -> list[Moment]:
 def _of_run(run: RunRecord) -> list[Moment]:
     found = [Moment(run.started_at, "training", run.run, f"training on {run.dataset_version}")]
     if run.ended_at:
-        parts = [numbers(run), *(run.reasons or [run.reason])]
         if run.package_arn:
-            parts.append(f"registered as v{run.package_arn.rpartition('/')[2]}")
+            parts = [numbers(run), f"registered as v{run.package_arn.rpartition('/')[2]}"]
+        else:
+            parts = [numbers(run), *(run.reasons or [run.reason])]
         said = "; ".join(p for p in parts if p)
         found.append(Moment(run.ended_at, "training", run.run, said, run.status))
     return found

@@ -23,6 +23,8 @@ from headrace_cli.session import Session
 # Stages hand over by way of EventBridge; for so long nothing may seem to go on.
 _QUIET_SECONDS = 5.0
 _QUIET_SECONDS_REMOTE = 30.0
+# Who waits for something has a reason to, so more time passes before it is given up.
+_PATIENCE = 8
 _JOB_LOGS = "/aws/sagemaker/TrainingJobs"
 
 
@@ -54,6 +56,7 @@ def watch(
     """
     seen: dict[str, Moment] = {}
     quiet = _QUIET_SECONDS if session.environment.is_local else _QUIET_SECONDS_REMOTE
+    quiet *= _PATIENCE if until else 1
     deadline = time.monotonic() + timeout
     busy_until = time.monotonic() + (quiet if until else 0)
     while True:

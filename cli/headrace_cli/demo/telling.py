@@ -36,7 +36,7 @@ class Teller:
         self.chapter = name
         self.console.say()
         self.console.say(f"[bold]({name}) {title}[/]")
-        with self.console.step(f"chapter ({name})") as step:
+        with self.console.step(f"chapter ({name})", announce=False) as step:
             yield step
 
     def moment(self, moment: Moment) -> None:
