@@ -15,7 +15,7 @@ from typing import Any
 
 from ministack.services import lambda_svc
 
-from local.ministack import deliveries, guard, instance, scopes
+from local.ministack import deliveries, functions, guard, instance, scopes
 
 
 def install() -> None:
@@ -30,6 +30,7 @@ def invoke(func: dict[str, Any], event: Any) -> None:
 
 
 def _run(func: dict[str, Any], event: Any) -> None:
+    functions.asynchronous.set(True)
     config = func.get("config") or func
     rules = _rules(config)
     attempts = int(rules.get("MaximumRetryAttempts", 2))

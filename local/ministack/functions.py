@@ -5,7 +5,7 @@ handling in Step Functions"): an exception's class name is its errorType, crashe
 reach Step Functions as Lambda.Unknown, a throttle as Lambda.TooManyRequestsException, and EMF log
 lines become metrics. Stock MiniStack calls every exception Runtime.HandlerError and kills the
 process, throttles at a cap that a laptop reaches at once (here invocations queue), and makes no
-metrics of log lines. Error recursion is detected by the lineage in the trace header, as on AWS.
+metrics of log lines. Recursion is detected by the lineage in the trace header, as on AWS.
 """
 
 import json
@@ -13,6 +13,7 @@ import logging
 import re
 import secrets
 import time
+from contextvars import ContextVar
 from typing import Any
 
 from ministack.core import lambda_runtime
@@ -27,6 +28,8 @@ _LINEAGE = re.compile(r"Lineage=(\d+):")
 _UNKNOWN = ("Sandbox.Timedout", "Runtime.ExitError")
 
 _pools: list[Pool] = []
+# Set for invocations that nobody waits for: they queue even when a function made them.
+asynchronous: ContextVar[bool] = ContextVar("asynchronous", default=False)
 
 
 def install(pool: Pool) -> None:
@@ -60,7 +63,7 @@ def execute(func: dict[str, Any], event: Any, request_id: str) -> dict[str, Any]
         f"Parent={secrets.token_hex(8)};Sampled=0;Lineage={depth}:{secrets.token_hex(4)}:0",
     }
     # Depth 1 is a function called by a client or a service; deeper ones hold their caller's turn.
-    with _pools[0].slot(nested=depth > 1):
+    with _pools[0].slot(nested=depth > 1 and not asynchronous.get()):
         reply, log = _pools[0].run(function, invocation)
     if "result" in reply:
         return {"body": reply["result"], "log": log}

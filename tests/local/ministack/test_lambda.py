@@ -213,3 +213,25 @@ def test_new_code_replaces_warm_environments(aws: LocalAws) -> None:
         FunctionName=name, ZipFile=archive(app="def handler(e, c): return 2")
     )
     wait_until(lambda: invoke(aws, name)[0] == 2, what="the new code")
+
+
+def test_invocations_that_functions_leave_behind_queue_too(aws: LocalAws) -> None:
+    url, _ = queue(aws)
+    name = function(
+        aws,
+        f"""
+import boto3, json, os, time
+def handler(event, context):
+    if event == "start":
+        for i in range(20):
+            boto3.client("lambda").invoke(
+                FunctionName=context.function_name, InvocationType="Event", Payload=json.dumps(i))
+        return
+    time.sleep(0.05)
+    boto3.client("sqs").send_message(QueueUrl="{url}", MessageBody=str(os.getpid()))
+""",
+        Timeout=60,
+    )
+    invoke(aws, name, "start")
+    processes = {each["Body"] for each in receive(aws, url, 20, 60)}
+    assert len(processes) <= 2 * (os.cpu_count() or 2)
