@@ -30,10 +30,10 @@ _INTEGERS = {
 def connect(folder: Path, memory_mb: int) -> duckdb.DuckDBPyConnection:
     """Open an engine that spills to `folder` instead of passing `memory_mb`, and loads nothing.
 
-    Tables live in a file, so that a file of data may be larger than memory.
+    Tables spill too, so a file of data may be larger than memory.
     """
     return duckdb.connect(
-        str(folder / "work.duckdb"),
+        ":memory:",
         config={
             "memory_limit": f"{memory_mb}MB",
             "temp_directory": str(folder / "spill"),

@@ -1,8 +1,9 @@
-"""Profiles taken from a table or view in DuckDB."""
+"""Profiles taken from a table or view in DuckDB: all columns in one scan."""
 
-# Names of columns cannot be bound as parameters; `identifier` and `literal` quote them.
+# Names of columns cannot be bound as parameters; `identifier` quotes them.
 # ruff: noqa: S608
 
+from collections.abc import Mapping
 from typing import Any
 
 import duckdb
@@ -11,74 +12,112 @@ from headrace_profiling.engine import identifier
 from headrace_profiling.profile import (
     BIN_OFFSET,
     BINS_PER_OCTAVE,
+    HASH_SPACE,
     SMALLEST_HASHES,
     TOP_CATEGORIES,
     ColumnProfile,
     Profile,
 )
 
+_NUMERIC = {"integer", "number"}
+_TEMPORAL = {"timestamp", "date"}
+# Beyond these rows only a sample of the hashes is looked at first, so that the distinct ones of a
+# column of ids fit into memory: 64 times as many as are kept.
+_ALL_HASHES_ROWS = 1_000_000
+_SAMPLED_HASHES = 64 * SMALLEST_HASHES
 
-def measure(connection: duckdb.DuckDBPyConnection, table: str, columns: dict[str, str]) -> Profile:
+
+def measure(
+    connection: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, str], rows: int
+) -> Profile:
     """Return the profile of a table's columns, given with their logical types."""
-    return {name: _column(connection, table, name, type_) for name, type_ in columns.items()}
+    if not columns:
+        return {}
+    share = 1.0 if rows <= _ALL_HASHES_ROWS else _SAMPLED_HASHES / rows
+    measured = [_aggregates(name, type_, share) for name, type_ in columns.items()]
+    row = connection.execute(f"SELECT {', '.join(measured)} FROM {identifier(table)}").fetchone()
+    values = iter(row or ())
+    return {
+        name: _profile(connection, table, name, type_, next(values), share)
+        for name, type_ in columns.items()
+    }
 
 
-def _column(
-    connection: duckdb.DuckDBPyConnection, table: str, name: str, type_: str
-) -> ColumnProfile:
-    column, source = identifier(name), identifier(table)
-    numeric = type_ in {"integer", "number"}
+def _aggregates(name: str, type_: str, share: float) -> str:
+    """Return SQL for a struct of everything one scan can tell of a column."""
+    column = identifier(name)
+    numeric = type_ in _NUMERIC
     value = f"{column}::DOUBLE" if numeric else column
-    usable = f"{column} IS NOT NULL" + (f" AND isfinite({value})" if numeric else "")
-    rows, nulls, nans, infinities = _row(
-        connection,
-        f"SELECT count(*), count(*) FILTER ({column} IS NULL), "
-        + (
-            f"count(*) FILTER (isnan({value})), count(*) FILTER (isinf({value}))"
-            if numeric
-            else "0, 0"
-        )
-        + f" FROM {source}",
-    )
-    minimum = maximum = mean = None
-    squares = 0.0
+    usable = _usable(name, type_)
+    sampled = f" AND hash({column}) < {int(HASH_SPACE * share)}" if share < 1 else ""
+    fields = {
+        "rows": "count(*)",
+        "nulls": f"count(*) FILTER ({column} IS NULL)",
+        "hashes": f"min(DISTINCT hash({column}), {SMALLEST_HASHES}) FILTER ({usable}{sampled})",
+    }
     if numeric:
-        minimum, maximum, mean, squares = _row(
-            connection,
-            f"SELECT min({value}), max({value}), avg({value}), "
-            f"coalesce(var_pop({value}) * count(*), 0) FROM {source} WHERE {usable}",
-        )
-    elif type_ in {"timestamp", "date"}:
-        minimum, maximum = _row(
-            connection, f"SELECT min({column})::VARCHAR, max({column})::VARCHAR FROM {source}"
-        )
+        fields |= {
+            "nans": f"count(*) FILTER (isnan({value}))",
+            "infinities": f"count(*) FILTER (isinf({value}))",
+            "minimum": f"min({value}) FILTER ({usable})",
+            "maximum": f"max({value}) FILTER ({usable})",
+            "mean": f"avg({value}) FILTER ({usable})",
+            "variance": f"var_pop({value}) FILTER ({usable})",
+            "bins": f"histogram({_bin(value)}) FILTER ({usable})",
+        }
+    elif type_ in _TEMPORAL:
+        fields |= {"minimum": f"min({column})::VARCHAR", "maximum": f"max({column})::VARCHAR"}
+    return "{" + ", ".join(f"'{field}': {sql}" for field, sql in fields.items()) + "}"
+
+
+def _usable(name: str, type_: str) -> str:
+    column = identifier(name)
+    return f"{column} IS NOT NULL" + (
+        f" AND isfinite({column}::DOUBLE)" if type_ in _NUMERIC else ""
+    )
+
+
+def _bin(value: str) -> str:
+    return (
+        f"CASE WHEN {value} = 0 THEN 0 ELSE sign({value}) * "
+        f"(ceil(log2(abs({value})) * {BINS_PER_OCTAVE})::BIGINT + {BIN_OFFSET}) END::BIGINT"
+    )
+
+
+def _profile(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    name: str,
+    type_: str,
+    found: dict[str, Any],
+    share: float,
+) -> ColumnProfile:
+    source, column = identifier(table), identifier(name)
+    nans, infinities = found.get("nans", 0), found.get("infinities", 0)
+    usable = found["rows"] - found["nulls"] - nans - infinities
+    hashes = found["hashes"] or []
+    if share < 1 and len(hashes) < SMALLEST_HASHES:
+        # Few in the sample means few at all, so all of them fit.
+        found_hashes = connection.execute(
+            f"SELECT DISTINCT hash({column}) AS h FROM {source} WHERE {_usable(name, type_)} "
+            f"ORDER BY h LIMIT {SMALLEST_HASHES}"
+        ).fetchall()
+        hashes = [h for (h,) in found_hashes]
     return ColumnProfile(
         type=type_,
-        rows=rows,
-        nulls=nulls,
+        rows=found["rows"],
+        nulls=found["nulls"],
         nans=nans,
         infinities=infinities,
-        minimum=minimum,
-        maximum=maximum,
-        mean=mean,
-        squares=squares,
-        bins=_bins(connection, source, value, usable) if numeric else {},
+        minimum=found.get("minimum"),
+        maximum=found.get("maximum"),
+        mean=found.get("mean"),
+        squares=(found.get("variance") or 0.0) * usable,
+        bins=found.get("bins") or {},
         categories=_categories(connection, source, column)
         if type_ in {"string", "boolean"}
         else {},
-        hashes=_hashes(connection, source, column, usable),
-    )
-
-
-def _bins(
-    connection: duckdb.DuckDBPyConnection, source: str, value: str, usable: str
-) -> dict[int, int]:
-    return dict(
-        connection.execute(
-            f"SELECT CASE WHEN {value} = 0 THEN 0 ELSE sign({value}) * "
-            f"(ceil(log2(abs({value})) * {BINS_PER_OCTAVE})::BIGINT + {BIN_OFFSET}) END::BIGINT, "
-            f"count(*) FROM {source} WHERE {usable} GROUP BY ALL"
-        ).fetchall()
+        hashes=tuple(hashes),
     )
 
 
@@ -90,20 +129,3 @@ def _categories(connection: duckdb.DuckDBPyConnection, source: str, column: str)
             f"LIMIT {TOP_CATEGORIES}"
         ).fetchall()
     )
-
-
-def _hashes(
-    connection: duckdb.DuckDBPyConnection, source: str, column: str, usable: str
-) -> tuple[int, ...]:
-    rows = connection.execute(
-        f"SELECT DISTINCT hash({column}) AS h FROM {source} WHERE {usable} "
-        f"ORDER BY h LIMIT {SMALLEST_HASHES}"
-    ).fetchall()
-    return tuple(h for (h,) in rows)
-
-
-def _row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
-    row: tuple[Any, ...] | None = connection.execute(query).fetchone()
-    if row is None:
-        raise AssertionError("an aggregate always gives a row")
-    return row

@@ -16,7 +16,7 @@ BIN_OFFSET = 1 << 16  # keeps the bins of positive values positive: |32 log2 x| 
 SMALLEST_HASHES = 256
 TOP_CATEGORIES = 100
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-_HASH_SPACE = 1 << 64
+HASH_SPACE = 1 << 64
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class ColumnProfile:
         """About how many different values there are; exact below `SMALLEST_HASHES`."""
         if len(self.hashes) < SMALLEST_HASHES:
             return len(self.hashes)
-        return round((SMALLEST_HASHES - 1) * _HASH_SPACE / self.hashes[-1])
+        return round((SMALLEST_HASHES - 1) * HASH_SPACE / self.hashes[-1])
 
     def quantile(self, share: float) -> float | None:
         """Return the value below which `share` of the values lie, within 1.1 %."""

@@ -118,9 +118,9 @@ class _Check:
             return FileCheck(problem=problem, rows=self._count("source") + self._count("rejects"))
         columns = self._logical_types(physical)
         self._part_rows(columns)
-        rows = self._count("source") + self._count("rejects")
-        bad_rows = self._count("bad") + self._count("rejects")
-        reasons = self._summary(rows)
+        broken = self._count("rejects")
+        rows, bad_rows = self._count("source") + broken, self._count("bad") + broken
+        reasons = self._summary(rows) if bad_rows else []
         bad_file = self._write_bad() if bad_rows else None
         if rows == 0 or bad_rows > rows * MAX_BAD_SHARE:
             problem = (
@@ -140,7 +140,7 @@ class _Check:
             excluded=self._excluded() if bad_rows else "",
             good_file=self._write_good() if rewrite else None,
             bad_file=bad_file,
-            profile=measure(self.connection, "good", columns),
+            profile=measure(self.connection, "good", columns, rows),
         )
 
     def _physical_types(self) -> dict[str, str]:
@@ -209,7 +209,7 @@ class _Check:
         }
 
     def _part_rows(self, columns: Mapping[str, str]) -> None:
-        """Make table `bad` (row, reasons) and view `good` (typed columns, in their order)."""
+        """Make `bad` (row, reasons) and `good` (row, typed columns)."""
         faults = [fault for name, type_ in columns.items() for fault in self._faults(name, type_)]
         self.connection.execute(
             f"CREATE TABLE bad AS SELECT {ROW}, faults FROM (SELECT {ROW}, "
@@ -219,9 +219,11 @@ class _Check:
         typed = ", ".join(
             f"{self._typed(name, type_)} AS {identifier(name)}" for name, type_ in columns.items()
         )
+        only_good = f"WHERE {ROW} NOT IN (SELECT {ROW} FROM bad)" if self._count("bad") else ""
         self.connection.execute(
-            f"CREATE VIEW good AS SELECT {typed} FROM source "
-            f"WHERE {ROW} NOT IN (SELECT {ROW} FROM bad) ORDER BY {ROW}"
+            # Text is read as its types once; parquet is read where it lies.
+            f"CREATE {'VIEW' if self.file_format == 'parquet' else 'TABLE'} good AS "
+            f"SELECT {typed}, {ROW} FROM source {only_good}"
         )
 
     def _typed(self, name: str, type_: str) -> str:
@@ -272,7 +274,7 @@ class _Check:
 
     def _write_good(self) -> Path:
         target = self.folder / "good.parquet"
-        self._copy("SELECT * FROM good", target)
+        self._copy(f"SELECT * EXCLUDE ({ROW}) FROM good ORDER BY {ROW}", target)
         return target
 
     def _copy(self, query: str, target: Path) -> None:

@@ -14,10 +14,10 @@ from headrace.datasets.completeness import Manifest, ManifestFile
 from headrace.definition import Column, ModelDefinition
 from headrace.records import ObjectRecord
 
-# A batch is one Lambda invocation: a usual drop is one batch, 500 small files are ten. Inspection
-# runs at some 50 MB/s, so 2 GiB stay far below Lambda's 15 minutes.
+# A batch is one Lambda invocation: a usual drop is one batch, 500 small files are ten. A core was
+# measured to inspect 11 MB of parquet or 4 MB of CSV a second: 512 MiB stay within Lambda's 15 min.
 BATCH_FILES = 50
-BATCH_BYTES = 2 << 30
+BATCH_BYTES = 512 << 20
 # An inline Map's whole execution may have 25,000 history events, about 10 per batch.
 MAX_FILES = 50_000
 
