@@ -175,12 +175,16 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
-def walk(node: Any) -> Any:
-    """Yield every mapping inside a value, itself included."""
-    if isinstance(node, dict):
-        yield node
-        for value in node.values():
-            yield from walk(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from walk(value)
+def possible(document: Json) -> list[Json]:
+    """Return a policy's statements that may hold.
+
+    A conditional Allow (Fn::If) counts as given, a conditional Deny does not.
+    """
+    found = []
+    for statement in listed(document["Statement"]):
+        if "Fn::If" in statement:
+            branches = {"Statement": [s for b in statement["Fn::If"][1:] for s in listed(b)]}
+            found += [s for s in possible(branches) if s.get("Effect") == "Allow"]
+        else:
+            found.append(statement)
+    return found

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tests.architecture.cfn import Json, Stack, compose, listed, resource_of
+from tests.architecture.cfn import Json, Stack, compose, listed, possible, resource_of
 from tests.architecture.project import relative
 
 _APPROVING = ("sagemaker:CreateModelPackage", "sagemaker:UpdateModelPackage")
@@ -84,7 +84,7 @@ def statements(stack: Stack) -> dict[str, list[Json]]:
             for key, policy in managed.items()
             if key in attached or name in map(resource_of, policy.get("Roles", []))
         ]
-        found[name] = [s for document in documents for s in listed(document["Statement"])]
+        found[name] = [s for document in documents for s in possible(document)]
     return found
 
 
@@ -157,7 +157,7 @@ def roles_trust_their_service_for_this_account(stack: Stack) -> list[str]:
         f"{name}: trusts {service} whatever account it acts for"
         for name, role in stack.of("AWS::IAM::Role").items()
         if name not in stack.added
-        for statement in role["AssumeRolePolicyDocument"]["Statement"]
+        for statement in possible(role["AssumeRolePolicyDocument"])
         for service in listed(statement["Principal"].get("Service"))
         if service in deputies and not _names_source(statement)
     ]

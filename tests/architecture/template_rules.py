@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.architecture.asl import substitutions
-from tests.architecture.cfn import Json, Stack, listed, read, resource_of
+from tests.architecture.cfn import Json, Stack, listed, possible, read, resource_of
 from tests.architecture.project import STAGES
 
 TEMPLATE_LINES = 900
@@ -65,7 +65,7 @@ def _demands_tls(policy: Json, bucket: str) -> bool:
         and all(resource in listed(s["Resource"]) for resource in everything)
         and str(s.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport")).lower()
         == "false"
-        for s in policy["PolicyDocument"]["Statement"]
+        for s in possible(policy["PolicyDocument"])
     )
 
 
@@ -75,7 +75,7 @@ def nothing_is_public(stack: Stack) -> list[str]:
     for name, resource in stack.resources.items():
         properties = resource.get("Properties") or {}
         document = properties.get("PolicyDocument")
-        for s in document["Statement"] if isinstance(document, dict) else []:
+        for s in possible(document) if isinstance(document, dict) else []:
             if s["Effect"] == "Allow" and "*" in _principals(s.get("Principal")):
                 findings.append(f"{name}: allows everybody")
         if properties.get("AuthType") == "NONE" or properties.get("AuthorizationType") == "NONE":

@@ -68,6 +68,13 @@ FAILURE = ", DestinationConfig: {OnFailure: {Type: SQS, Destination: !GetAtt Dea
 DLQ = "DeadLetterConfig: {Arn: !GetAtt DeadLetters.Arn}"
 DENY = "Action: [sagemaker:CreateModelPackage, sagemaker:UpdateModelPackage]"
 
+APPROVED = 'Condition: {StringEquals: {"sagemaker:ModelApprovalStatus": Approved}}'
+DENIAL = f"""\
+            - Effect: Deny
+              {DENY}
+              Resource: "*"  # a Deny, so the wider the better
+              {APPROVED}
+"""
 TRANSPORT = "# every action, because what is denied is the transport"
 UNNAMED, WIDER = "# A job's name is not known before its run.", "# a Deny, so the wider the better"
 
@@ -135,6 +142,14 @@ SEEDED = [
         TEMPLATE,
         '"sagemaker:ModelApprovalStatus": Approved',
         '"sagemaker:ModelApprovalStatus": Rejected',
+        "TrainingStateMachineRole: trains",
+    ),
+    (  # a Deny that holds only sometimes does not hold
+        iam_rules.who_trains_never_approves,
+        TEMPLATE,
+        DENIAL,
+        "            - !If [Strict, {Effect: Deny, " + DENY + ', Resource: "*", ' + APPROVED + "}, "
+        "!Ref AWS::NoValue]\n",
         "TrainingStateMachineRole: trains",
     ),
     (
