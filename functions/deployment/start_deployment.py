@@ -9,10 +9,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
 from headrace.aws.clients import client
-from headrace.aws.deployments import request_deployment
+from headrace.aws.deployments import StartDeploymentSettings, request_deployment
 from headrace.aws.executions import Executions
 from headrace.aws.ledger import Ledger
-from headrace.settings import settings
 
 logger = Logger()
 
@@ -27,14 +26,14 @@ class PackageStateChange(BaseModel):
 @event_parser(model=PackageStateChange, envelope=EventBridgeEnvelope)
 def handler(event: PackageStateChange, _context: LambdaContext) -> dict[str, str]:
     """Start the execution named by the deployment; a stale or doubled event starts nothing."""
-    here = settings()
+    here = StartDeploymentSettings.from_mapping(os.environ)
     request = request_deployment(
         event.ModelPackageArn, here, Ledger.of(here.ledger_table), client("sagemaker")
     )
     if request is None:
         logger.info("Ignored: not approved, or not ours", package=event.ModelPackageArn)
         return {}
-    executions = Executions.of(os.environ["DEPLOYMENT_STATE_MACHINE_ARN"])
+    executions = Executions.of(here.state_machine_arn)
     execution = executions.start(request.deployment, request.model_dump())
     logger.info("Deployment requested", deployment=request.deployment, execution=execution)
     return {"deployment": request.deployment, "execution": execution}

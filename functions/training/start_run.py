@@ -9,9 +9,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headrace.aws.executions import Executions
 from headrace.aws.ledger import Ledger
-from headrace.aws.runs import request_run
+from headrace.aws.runs import StartRunSettings, request_run
 from headrace.events import DatasetAccepted
-from headrace.settings import settings
 
 logger = Logger()
 
@@ -20,8 +19,9 @@ logger = Logger()
 @event_parser(model=DatasetAccepted, envelope=EventBridgeEnvelope)
 def handler(event: DatasetAccepted, _context: LambdaContext) -> dict[str, str]:
     """Start the training execution named by the run; a duplicate of the event starts nothing."""
-    request = request_run(Ledger.of(settings().ledger_table), event.model, event.dataset_version)
-    executions = Executions.of(os.environ["TRAINING_STATE_MACHINE_ARN"])
+    here = StartRunSettings.from_mapping(os.environ)
+    request = request_run(Ledger.of(here.ledger_table), event.model, event.dataset_version)
+    executions = Executions.of(here.state_machine_arn)
     execution = executions.start(request.run, request.model_dump())
     logger.info("Run requested", run=request.run, execution=execution)
     return {"run": request.run, "execution": execution}

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from headrace.aws.endpoints import (
     Deployer,
@@ -24,6 +24,14 @@ from headrace.registry import Package
 from headrace.requests import Request, build_endpoint_config, build_model
 from headrace.settings import Settings
 from headrace.training.folder import RunFolder
+
+
+class StartDeploymentSettings(Settings):
+    """For the function that starts deployments."""
+
+    state_machine_arn: str = Field(
+        alias="DEPLOYMENT_STATE_MACHINE_ARN", description="Started for every approval."
+    )
 
 
 class DeploymentRequest(BaseModel):

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from headrace.aws.ledger import Ledger
 from headrace.aws.projects import find_model, load_definition
@@ -17,6 +17,14 @@ from headrace.requests import Request
 from headrace.settings import Settings
 from headrace.training.folder import RunFolder
 from headrace.training.plan import Champion, Dataset, Plan, choose_datasets, job_name, plan
+
+
+class StartRunSettings(Settings):
+    """For the function that starts runs."""
+
+    state_machine_arn: str = Field(
+        alias="TRAINING_STATE_MACHINE_ARN", description="Started for every accepted dataset."
+    )
 
 
 class RunRequest(BaseModel):
