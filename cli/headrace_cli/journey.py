@@ -21,6 +21,7 @@ from headrace.records import (
 from headrace_cli.session import Session
 
 R = TypeVar("R", bound=Record)
+_WAITS = (".sync", ".waitForTaskToken")
 
 
 @dataclass(frozen=True)
@@ -186,16 +187,19 @@ def history(session: Session, execution_arn: str) -> list[dict[str, Any]]:
 def waited_seconds(events: Iterable[dict[str, Any]]) -> float:
     """Return how long an execution waited for others: tasks with `.sync` or `.waitForTaskToken`.
 
-    Such a task is TaskScheduled, then TaskSubmitted, and ends in TaskSucceeded or TaskFailed
-    (Step Functions API reference, HistoryEvent).
+    Such a task is TaskScheduled, and TaskSubmitted once what it calls has answered; it ends in
+    TaskSucceeded, TaskFailed or TaskTimedOut (Step Functions API reference, HistoryEvent).
     """
-    waited, submitted = 0.0, None
+    waited, since = 0.0, None
     for event in events:
-        if event["type"] == "TaskSubmitted":
-            submitted = event["timestamp"]
-        elif event["type"] in {"TaskSucceeded", "TaskFailed", "TaskTimedOut"} and submitted:
-            waited += (event["timestamp"] - submitted).total_seconds()
-            submitted = None
+        if event["type"] == "TaskScheduled":
+            waits = event["taskScheduledEventDetails"]["resource"].endswith(_WAITS)
+            since = event["timestamp"] if waits else None
+        elif event["type"] == "TaskSubmitted":
+            since = event["timestamp"]
+        elif event["type"] in {"TaskSucceeded", "TaskFailed", "TaskTimedOut"} and since:
+            waited += (event["timestamp"] - since).total_seconds()
+            since = None
     return waited
 
 

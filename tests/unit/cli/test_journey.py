@@ -187,31 +187,37 @@ def test_between_reads_the_ledger_s_times() -> None:
     assert between(datetime.now(UTC).isoformat(), None) == pytest.approx(0, abs=5)
 
 
-def event(kind: str, second: float, state: str = "") -> dict:
+def event(kind: str, second: float, state: str = "", resource: str = "") -> dict:
     when = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=second)
     details = {"stateEnteredEventDetails": {"name": state}} if state else {}
+    if resource:
+        details = {"taskScheduledEventDetails": {"resource": resource}}
     return {"type": kind, "timestamp": when, **details}
 
 
 HISTORY = [
     event("ExecutionStarted", 0),
     event("TaskStateEntered", 0, "PlanRun"),
-    event("TaskScheduled", 0),
+    event("TaskScheduled", 0, resource="invoke"),
     event("TaskStarted", 0),
-    event("TaskSucceeded", 1),  # an ordinary task: not submitted, so not waited for
+    event("TaskSucceeded", 1),  # an ordinary task is not waited for
     event("TaskStateExited", 1),
     event("TaskStateEntered", 1, "TrainCandidate"),
-    event("TaskScheduled", 1),
+    event("TaskScheduled", 1, resource="createTrainingJob.sync"),
     event("TaskStarted", 1),
     event("TaskSubmitted", 2),
     event("TaskSucceeded", 12),
     event("TaskStateExited", 12),
-    event("ChoiceStateEntered", 12, "IsCandidateBetter"),
+    event("TaskStateEntered", 12, "DeployEndpoint"),
+    # The local AWS tells the whole resource, and says nothing of its submission.
+    event("TaskScheduled", 12, resource="arn:aws:states:::lambda:invoke.waitForTaskToken"),
+    event("TaskTimedOut", 15),
+    event("ChoiceStateEntered", 15, "IsCandidateBetter"),
 ]
 
 
 def test_an_execution_s_history() -> None:
-    assert waited_seconds(HISTORY) == 10.0
+    assert waited_seconds(HISTORY) == 10.0 + 3.0
     assert state_now(HISTORY) == "IsCandidateBetter"
     assert state_now([]) == ""
-    assert transitions(HISTORY) == 4
+    assert transitions(HISTORY) == 5
