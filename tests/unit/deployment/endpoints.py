@@ -26,7 +26,7 @@ class Endpoint:
         self.changed = datetime(2026, 1, 1, tzinfo=UTC)
         self.served: list[str] = []
 
-    def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:  # noqa: N803
+    def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:  # noqa: N803 — boto3's
         if self.status is None:
             _refuse("DescribeEndpoint", f'Could not find endpoint "{EndpointName}".')
         summary = {"EndpointConfigName": self.pending} if self.status == "Updating" else None
@@ -38,12 +38,12 @@ class Endpoint:
             "FailureReason": self.reason,
         }
 
-    def create_endpoint(self, EndpointConfigName: str, **_: Any) -> None:  # noqa: N803
+    def create_endpoint(self, EndpointConfigName: str, **_: Any) -> None:  # noqa: N803 — boto3's
         if self.status is not None:
             _refuse("CreateEndpoint", "Cannot create already existing endpoint.")
         self._become("Creating", config=EndpointConfigName)
 
-    def update_endpoint(self, EndpointConfigName: str, **_: Any) -> None:  # noqa: N803
+    def update_endpoint(self, EndpointConfigName: str, **_: Any) -> None:  # noqa: N803 — boto3's
         if self.status != "InService":
             _refuse("UpdateEndpoint", "Cannot update in-progress endpoint.")
         self._become("Updating", pending=EndpointConfigName)
@@ -95,7 +95,7 @@ class Tokens:
         self.open: set[str] = set()
         self.outcomes: dict[str, str] = {}
 
-    def send_task_success(self, taskToken: str, output: str) -> None:  # noqa: N803
+    def send_task_success(self, taskToken: str, output: str) -> None:  # noqa: N803 — boto3's
         if taskToken not in self.open:
             raise self.exceptions.TaskTimedOut(taskToken)
         self.open.remove(taskToken)
@@ -112,7 +112,7 @@ class Runtime:
         self.predictions = predictions
         self.asked: list[Any] = []
 
-    def invoke_endpoint(self, Body: bytes, **_: Any) -> dict[str, Any]:  # noqa: N803
+    def invoke_endpoint(self, Body: bytes, **_: Any) -> dict[str, Any]:  # noqa: N803 — boto3's
 
         self.asked.append(json.loads(Body))
         return {"Body": io.BytesIO(json.dumps({"predictions": self.predictions}).encode())}

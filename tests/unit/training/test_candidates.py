@@ -53,7 +53,7 @@ class Job:
         self._sagemaker = sagemaker
         self.changes: dict[str, Any] = {}
 
-    def describe_training_job(self, TrainingJobName: str) -> dict[str, Any]:  # noqa: N803
+    def describe_training_job(self, TrainingJobName: str) -> dict[str, Any]:  # noqa: N803 — boto3's
         reply = self._sagemaker.describe_training_job(TrainingJobName=TrainingJobName)
         artifact = f"s3://headrace-artifacts/{OUTPUT}/model.tar.gz"
         return {**reply, "ModelArtifacts": {"S3ModelArtifacts": artifact}, **self.changes}

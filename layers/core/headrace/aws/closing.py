@@ -87,7 +87,6 @@ def _stop_job(job: str, sagemaker: Any) -> None:
         if description["TrainingJobStatus"] == "InProgress":
             sagemaker.stop_training_job(TrainingJobName=job)
     except sagemaker.exceptions.ClientError as error:
-        # Both are ValidationExceptions: never started, and ended between the two calls.
-        told = error.response["Error"]["Message"]
-        if "not found" not in told and "could not" not in told.lower() and "status" not in told:
+        # It was never started, or ended between the two calls: one code for both.
+        if error.response["Error"]["Code"] not in ("ValidationException", "ResourceNotFound"):
             raise
