@@ -125,6 +125,7 @@ def deploy(
     arguments = [
         *("deploy", *_configuration(environment, root)),
         *("--template-file", str(where.template), *_overrides(environment, where, root)),
+        *_source_bucket(environment),
     ]
     variables = {**environment.variables(), "SAM_CLI_TELEMETRY": "0"}
     began = time.time()
@@ -186,6 +187,17 @@ def _events(environment: Environment) -> list[dict[str, Any]]:
 def _configuration(environment: Environment, root: Path) -> list[str]:
     """Return what makes sam read our samconfig.toml: it looks beside the template otherwise."""
     return ["--config-file", str(root / "samconfig.toml"), "--config-env", environment.config]
+
+
+def _source_bucket(environment: Environment) -> list[str]:
+    """Locally, name a bucket for what sam uploads: it takes 15 s to make one of its own."""
+    if not environment.is_local:
+        return []
+    name = f"{environment.stack}-source"
+    # In us-east-1, where the local AWS is, creating one's own bucket again is no error
+    # (S3 API reference, CreateBucket).
+    environment.client("s3").create_bucket(Bucket=name)
+    return ["--no-resolve-s3", "--s3-bucket", name]
 
 
 def _overrides(environment: Environment, where: Target, root: Path) -> list[str]:

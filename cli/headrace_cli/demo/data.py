@@ -39,11 +39,11 @@ def prepare(folder: Path) -> Story:
         months = tool.months()
         first, second = folder / "first", folder / "second"
         damaged, flipped, unseen = folder / "damaged", folder / "flipped", folder / "unseen"
-        tool.write_drop(months[0:5], first, _FILES)
-        tool.write_drop(months[5:10], second, _FILES)
-        tool.write_drop(months[10:11], damaged, _FILES)
-        tool.write_drop(months[11:16], flipped, _FILES, flip_labels=True)
-        tool.write_drop(months[16:17], unseen, 1)
+        tool.write_drop(months[0:3], first, _FILES)
+        tool.write_drop(months[3:6], second, _FILES)
+        tool.write_drop(months[6:7], damaged, _FILES)
+        tool.write_drop(months[7:10], flipped, _FILES, flip_labels=True)
+        tool.write_drop(months[10:11], unseen, 1)
     except tool.DataFetchError as error:
         raise FailedError(str(error), "python tools/data.py fetch") from error
     files = sorted(damaged.iterdir())
