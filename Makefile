@@ -53,7 +53,7 @@ $(UV): requirements/setup.txt
 define environment
 .venv/$(1)/.ready: $(2) $(UV)
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv/$(1)
-	$(UV) pip sync --quiet --require-hashes --python .venv/$(1)/bin/python $(2)
+	$(UV) pip sync --quiet --compile-bytecode --require-hashes --python .venv/$(1)/bin/python $(2)
 	$(3)
 	@touch $$@
 endef
