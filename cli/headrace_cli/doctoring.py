@@ -48,7 +48,7 @@ def examine(session: Session) -> Iterator[Finding]:
 def _guarded(name: str, session: Session, question: Callable[[Session], str]) -> Finding:
     try:
         return Finding(name, "ok", question(session))
-    except Exception as error:
+    except Exception as error:  # one check's boundary: the others go on; a bug is raised again
         known = translate(error, session.environment.name)
         if known is None:
             raise

@@ -26,7 +26,7 @@ class ClientContext:
     """What a mobile client would send; always empty here."""
 
     custom: dict[str, Any] = {}  # noqa: RUF012 — mirrors the runtime's shape
-    env: dict[str, Any] = {}  # noqa: RUF012
+    env: dict[str, Any] = {}  # noqa: RUF012 — likewise
     client = None
 
 
@@ -102,11 +102,11 @@ def prepare_path(function: dict[str, Any]) -> None:
     for layer in reversed(function["layers"]):
         python = os.path.join(layer, "python")  # noqa: PTH118 — pathlib costs start-up time
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-        packages = os.path.join(python, "lib", version, "site-packages")  # noqa: PTH118
+        packages = os.path.join(python, "lib", version, "site-packages")  # noqa: PTH118 — likewise
         first += [packages, python]
-    sys.path[:0] = [path for path in first if os.path.isdir(path)]  # noqa: PTH112
+    sys.path[:0] = [path for path in first if os.path.isdir(path)]  # noqa: PTH112 — likewise
     for path in first[1:]:
-        if path.endswith("site-packages") and os.path.isdir(path):  # noqa: PTH112
+        if path.endswith("site-packages") and os.path.isdir(path):  # noqa: PTH112 — likewise
             site.addsitedir(path)
     sys.path.append(function["runtime"])
 

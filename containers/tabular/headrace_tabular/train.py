@@ -117,9 +117,9 @@ def slow_imports() -> Iterator[None]:
 
 def import_slow_libraries() -> None:
     """Import what every training run needs sooner or later."""
-    import onnx  # noqa: F401
-    import onnxruntime  # noqa: F401
-    import xgboost  # noqa: F401
+    import onnx  # noqa: F401 — only to have it imported
+    import onnxruntime  # noqa: F401 — likewise
+    import xgboost  # noqa: F401 — likewise
 
 
 def train_model(run: Run, rows: Rows, prepared: Prepared, project: Path, folder: Path) -> Trained:

@@ -55,9 +55,10 @@ def test_a_pinned_version_is_read_though_a_newer_one_exists(
 def test_absence_is_an_answer_and_denial_is_not(storage: Storage) -> None:
     assert not storage.exists(Location(BUCKET, "nothing"))
     s3 = boto3.client("s3", region_name="us-east-1")
-    with Stubber(s3) as stubber, pytest.raises(ClientError, match="Forbidden"):
+    with Stubber(s3) as stubber:
         stubber.add_client_error("head_object", "Forbidden", "Forbidden", 403)
-        Storage(s3).exists(Location(BUCKET, "nothing"))
+        with pytest.raises(ClientError, match="Forbidden"):
+            Storage(s3).exists(Location(BUCKET, "nothing"))
 
 
 def test_a_larger_object_than_expected_is_refused(storage: Storage) -> None:
