@@ -13,6 +13,7 @@ from headrace_cli.inference import Predictions
 from headrace_cli.journey import Journey, Moment, numbers
 from headrace_cli.publishing import publish, wait_for_verdict
 from headrace_cli.session import Session
+from headrace_cli.waiting import wait_for
 from headrace_cli.watching import watch
 
 Progress = Callable[[str], None]
@@ -109,8 +110,14 @@ class Play:
         def until(journey: Journey, _: list[Moment]) -> bool:
             return _run_of(journey, name) is not None
 
-        drop = drops.wait_for_drop(self.session, MODEL, name, _PATIENCE)
-        journey = self._follow(drop.first_seen_at, until, progress)
+        seen = wait_for(
+            lambda: drops.read_drop(self.session, MODEL, name),
+            f"drop {name} to be seen",
+            timeout=_PATIENCE,
+            interval=self.session.environment.poll_seconds,
+        )
+        journey = self._follow(seen.first_seen_at, until, progress)
+        drop = next(d for d in journey.drops if d.drop == name)
         run = _run_of(journey, name)
         if run is None:
             raise FailedError(

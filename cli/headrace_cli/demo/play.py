@@ -52,6 +52,9 @@ def _stage(session: Session, teller: Teller, *, keep: bool) -> Iterator[None]:
     handlers = {s: signal.signal(s, _interrupt) for s in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
+    except KeyboardInterrupt:
+        keep = False
+        raise
     finally:
         handlers[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
         for number in (signal.SIGTERM, signal.SIGHUP):
