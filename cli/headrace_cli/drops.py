@@ -109,8 +109,13 @@ def read_drop(session: Session, model: str, drop: str) -> DropRecord | None:
 
 
 def read_objects(session: Session, model: str, drop: str) -> list[ObjectRecord]:
-    """Return what became of every object of a drop."""
-    return list(session.ledger.query(ObjectRecord, f"drop#{model}/{drop}", "object#"))
+    """Return what became of every object of a drop, strays that came too late included."""
+    partition = f"drop#{model}/{drop}"
+    return [
+        record
+        for prefix in ("object#", "stray#")
+        for record in session.ledger.query(ObjectRecord, partition, prefix)
+    ]
 
 
 def wait_for_drop(session: Session, model: str, drop: str, timeout: float) -> DropRecord:

@@ -72,6 +72,9 @@ class Plug:
         }
         app.SERVICE_HANDLERS["sagemaker"] = service.handle
         iam_actions.SERVICE_TO_IAM_NAMESPACE["sagemaker"] = "sagemaker"
+        guard.replace(
+            app, "fix_success_content_type", "service status headers", self._keep_content_type
+        )
         names = "service method path headers body query_params"
         guard.replace(iam_actions, "extract_iam_action", names, self._action)
         guard.replace(
@@ -90,6 +93,11 @@ class Plug:
             "update": self._update_group,
             "delete": self._delete_group,
         }
+
+    def _keep_content_type(self, service: str, status: int, headers: dict[str, str]) -> None:
+        """A container's JSON keeps its type; stock would call it the control plane's."""
+        if service != "sagemaker":
+            guard.stock(self._keep_content_type)(service, status, headers)
 
     # IAM of requests over HTTP
 

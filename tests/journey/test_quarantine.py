@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from headrace.records import ObjectRecord
+from headrace_cli import quarantine
 from tests.journey.conftest import Journey, wait
 
 pytestmark = pytest.mark.journey
@@ -95,12 +97,12 @@ def test_an_object_that_comes_too_late_is_kept_apart(journey: Journey) -> None:
     late = journey.files(1)["part-0.parquet"].read_bytes()
     key = f"drops/{journey.model}/may/late.parquet"
     journey.client("s3").put_object(Bucket=journey.session.stack.data_bucket, Key=key, Body=late)
-    found = wait(lambda: journey.objects("may").get("late.parquet"), "the late object")
-    verdict = wait(
-        lambda: journey.objects("may")["late.parquet"].reasons or None, "the reason", seconds=30
-    )
-    assert found is not None
-    assert "sealed" in " ".join(verdict)
+
+    def kept() -> ObjectRecord | None:
+        shown = quarantine.quarantined(journey.session, journey.model, "may")
+        return next((o for o in shown if o.object_key == key), None)
+
+    assert "already sealed" in " ".join(wait(kept, "the late object in quarantine").reasons)
 
 
 def test_the_same_content_is_the_same_dataset(journey: Journey) -> None:
