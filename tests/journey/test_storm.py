@@ -14,7 +14,8 @@ OBJECTS = 500
 def test_a_storm_of_objects(journey: Journey) -> None:
     """Invariants 1, 2 and 6, on the real queue, functions and state machine."""
     journey.publish()
-    files = journey.files(OBJECTS, query="select * from sample")
+    # Few columns: it is the number of objects that is tried here, not their inspection.
+    files = journey.files(OBJECTS, query="select mean_radius, benign from sample")
     s3, bucket = journey.client("s3"), journey.session.stack.data_bucket
     manifest = drops.manifest_of(files)
 
