@@ -113,10 +113,6 @@ class Console:
         """Print one line for people."""
         self._out.print(markup)
 
-    def show(self, renderable: RenderableType) -> None:
-        """Print something of Rich's for people."""
-        self._out.print(renderable)
-
     def text(self, line: str) -> None:
         """Print one line for people as it is, markup or not (logs, reasons)."""
         self._out.print(line, markup=False)

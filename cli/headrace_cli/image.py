@@ -31,6 +31,18 @@ class Image:
     built: bool
 
 
+@dataclass(frozen=True)
+class Pushed:
+    """An image in ECR, and when it was pushed."""
+
+    digest: str
+    at: datetime
+
+    def is_after(self, moment: datetime) -> bool:
+        """Tell whether it was pushed then or later; ECR knows whole seconds only."""
+        return self.at >= moment.replace(microsecond=0)
+
+
 def zip_source(folder: Path) -> bytes:
     """Return a folder as a ZIP archive that depends on names and contents only."""
     buffer = io.BytesIO()
@@ -55,14 +67,21 @@ def ensure_image(session: Session, timeout: float, root: Path = ROOT) -> Image:
     source = hashlib.sha256(content).hexdigest()[:12]
     location = {"Bucket": session.stack.artifacts_bucket, "Key": f"{_PREFIX}{source}.zip"}
     sent = _newest_source(session)
-    found = find_image(session, sent["LastModified"]) if sent.get("Key") == location["Key"] else ""
-    if found:
-        return Image(source, found, built=False)
+    before = find_image(session)
+    if before and sent.get("Key") == location["Key"] and before.is_after(sent["LastModified"]):
+        return Image(source, before.digest, built=False)
     s3 = session.client("s3")
     s3.put_object(**location, Body=content, ContentType="application/zip")
     sent_at = s3.head_object(**location)["LastModified"]
+
+    def look() -> str | None:
+        found = find_image(session)
+        # An image pushed once before keeps its time when `latest` comes back to it.
+        is_new = found and (found.is_after(sent_at) or before is None or found != before)
+        return found.digest if found and is_new else None
+
     digest = wait_for(
-        lambda: find_image(session, sent_at),
+        look,
         f"the image of {location['Key']} in repository '{session.stack.tabular_repository}'",
         timeout=timeout,
         interval=session.environment.poll_seconds,
@@ -71,8 +90,8 @@ def ensure_image(session: Session, timeout: float, root: Path = ROOT) -> Image:
     return Image(source, digest, built=True)
 
 
-def find_image(session: Session, since: datetime) -> str | None:
-    """Return the digest of the latest image if it was pushed after a source was sent, or None."""
+def find_image(session: Session) -> Pushed | None:
+    """Return the latest image in the stack's repository, or None before the first."""
     try:
         reply = session.client("ecr").describe_images(
             repositoryName=session.stack.tabular_repository, imageIds=[{"imageTag": "latest"}]
@@ -81,8 +100,8 @@ def find_image(session: Session, since: datetime) -> str | None:
         if error_code(error) == "ImageNotFoundException":
             return None
         raise
-    pushed = (i for i in reply["imageDetails"] if i["imagePushedAt"] >= since)
-    return next((str(image["imageDigest"]) for image in pushed), None)
+    latest = next(iter(reply["imageDetails"]), None)
+    return Pushed(latest["imageDigest"], latest["imagePushedAt"]) if latest else None
 
 
 def _newest_source(session: Session) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from headrace.aws.storage import Location, Storage
-from headrace.records import DropRecord, ObjectRecord, model_partition
+from headrace.records import DatasetRecord, DropRecord, ObjectRecord, model_partition
 from headrace_cli.drops import read_objects
 from headrace_cli.errors import UsageError
 from headrace_cli.inference import read_rows
@@ -38,6 +38,32 @@ def quarantined(session: Session, model: str, drop: str | None) -> list[ObjectRe
         for o in read_objects(session, model, name)
         if o.verdict == "quarantined" or o.quarantined_rows
     ]
+
+
+def find_dataset(session: Session, model: str, version: str) -> DatasetRecord:
+    """Return the one dataset version that begins with `version`.
+
+    Raises:
+        UsageError: none does, or several do.
+    """
+    session.model(model)
+    known = list(session.ledger.query(DatasetRecord, model_partition(model), "dataset#"))
+    found = [d for d in known if d.dataset_version.startswith(version)]
+    if len(found) != 1:
+        names = ", ".join(d.dataset_version for d in found or known) or "none"
+        raise UsageError(f"'{version}' is not one dataset of '{model}'; there are: {names}.")
+    return found[0]
+
+
+def set_aside(session: Session, dataset: DatasetRecord, reason: str | None) -> None:
+    """Have later runs leave a dataset out, for a reason; without one, have them use it again."""
+    session.ledger.update(dataset.key(), {"set_aside": reason})
+
+
+def datasets_set_aside(session: Session, model: str) -> list[DatasetRecord]:
+    """Return the datasets that later runs leave out."""
+    found = session.ledger.query(DatasetRecord, model_partition(model), "dataset#")
+    return [d for d in found if d.set_aside]
 
 
 def show(session: Session, objects: list[ObjectRecord], key: str, limit: int) -> Quarantined:

@@ -12,6 +12,7 @@ from headrace_cli.app import app
 from headrace_cli.commands.options import Limit, Model, Timeout, Wait
 from headrace_cli.console import Console, styled
 from headrace_cli.exit_codes import ExitCode
+from headrace_cli.registry import caller
 from headrace_cli.session import Session, command
 
 
@@ -55,9 +56,21 @@ def show_quarantine(
     drop: Annotated[str, typer.Argument(help="Only this drop.", show_default=False)] = "",
     show: Annotated[str, typer.Option(metavar="KEY", help="Show the content of one object.")] = "",
     limit: Limit = 20,
+    set_aside: Annotated[
+        str, typer.Option(metavar="DATASET", help="Have later runs leave a dataset out.")
+    ] = "",
+    take_back: Annotated[
+        str, typer.Option(metavar="DATASET", help="Have later runs use a dataset again.")
+    ] = "",
+    reason: Annotated[str, typer.Option(help="Why it is set aside.")] = "",
 ) -> None:
-    """Show what is in quarantine, and why."""
+    """Show what is in quarantine, and why; set a whole dataset aside, or take it back."""
     console = session.console
+    if set_aside or take_back:
+        dataset = quarantine.find_dataset(session, model, set_aside or take_back)
+        quarantine.set_aside(
+            session, dataset, (reason or f"set aside by {caller(session)}") if set_aside else None
+        )
     objects = quarantine.quarantined(session, model, drop or None)
     if show:
         found = quarantine.show(session, objects, show, limit)
@@ -69,9 +82,13 @@ def show_quarantine(
         else:
             console.text(found.text)
         return
-    console.document([o.model_dump(mode="json", exclude_none=True) for o in objects])
+    aside = [] if drop else quarantine.datasets_set_aside(session, model)
+    console.document([r.model_dump(mode="json", exclude_none=True) for r in (*objects, *aside)])
     tell_objects(console, objects)
-    if not objects:
+    for left_out in aside:
+        console.say(f"[red]set aside[/] dataset {left_out.dataset_version} of {left_out.drop}")
+        console.text(f"  {left_out.set_aside}")
+    if not objects and not aside:
         console.say("Nothing is in quarantine.")
 
 

@@ -5,6 +5,7 @@ import json
 import threading
 import time
 import zipfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import boto3
@@ -14,7 +15,7 @@ from headrace.projects import judge_archive
 from headrace.records import ModelRecord, ProjectRecord
 from headrace_cli.environments import ROOT
 from headrace_cli.exit_codes import ExitCode
-from headrace_cli.image import zip_source
+from headrace_cli.image import Pushed, zip_source
 
 
 @pytest.fixture
@@ -127,6 +128,35 @@ def test_an_image_is_built_once_for_each_source(aws, headrace) -> None:
     second = headrace("image", "--timeout", "1", "--json")
     assert json.loads(second.stdout)["built"] is False
     assert json.loads(second.stdout)["digest"] == json.loads(first.stdout)["digest"]
+
+
+def test_an_image_counts_in_the_second_its_source_was_sent() -> None:
+    sent = datetime(2026, 1, 1, 8, 57, 4, 306000, tzinfo=UTC)
+    assert Pushed("sha256:a", sent.replace(microsecond=0)).is_after(sent)
+    assert not Pushed("sha256:a", sent - timedelta(seconds=1)).is_after(sent)
+
+
+def test_going_back_to_an_image_pushed_long_ago_ends(aws, headrace) -> None:
+    """The registry has it already: `latest` moves, and the image keeps its time."""
+    ecr, s3 = boto3.client("ecr"), boto3.client("s3")
+    common = {
+        "repositoryName": "headrace-dev/tabular",
+        "imageManifestMediaType": "application/vnd.docker.distribution.manifest.v2+json",
+    }
+    ecr.put_image(**common, imageManifest='{"a": 1}', imageTag="old")
+    ecr.put_image(**common, imageManifest='{"b": 1}', imageTag="latest")
+    s3.put_object(Bucket="headrace-artifacts", Key="images/tabular/other.zip", Body=b"x")
+
+    def build() -> None:
+        while s3.list_objects_v2(Bucket="headrace-artifacts")["KeyCount"] < 2:
+            time.sleep(0.02)
+        ecr.put_image(**common, imageManifest='{"a": 1}', imageTag="latest")
+
+    thread = threading.Thread(target=build)
+    thread.start()
+    result = headrace("image", "--timeout", "20", "--json")
+    thread.join()
+    assert result.exit_code == 0, result.output
 
 
 def test_an_image_that_does_not_come(aws, headrace) -> None:
