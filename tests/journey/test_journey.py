@@ -7,7 +7,7 @@ from io import BytesIO
 import pytest
 
 from headrace.records import ProjectRecord, model_partition
-from headrace_cli import inference
+from headrace_cli import inference, quarantine
 from tests.journey.conftest import Journey, wait
 
 pytestmark = pytest.mark.journey
@@ -100,6 +100,10 @@ def test_a_worse_candidate_is_refused_and_the_champion_stays(journey: Journey) -
     assert any("champion" in reason for reason in second.reasons), second.reasons
     assert second.package_arn is None
     assert [d.deployment for d in journey.deployments()] == [live.deployment]
+    # What is spoilt would spoil every later run too, so it is set aside until a person objects.
+    (aside,) = quarantine.datasets_set_aside(journey.session, journey.model)
+    assert aside.dataset_version == bad.dataset_version
+    assert "inverted" in (aside.set_aside or "")
 
 
 def test_a_project_that_cannot_be_used_is_refused_with_reasons(journey: Journey) -> None:

@@ -166,7 +166,10 @@ class ObjectRecord(Record):
 
 
 class DatasetRecord(Record):
-    """One immutable dataset version, named by the hash of its contents."""
+    """One immutable dataset version, named by the hash of its contents.
+
+    `set_aside` says why later runs leave it out: the gate found it spoilt, or a person did.
+    """
 
     kind: ClassVar[str] = "dataset"
     model: str
@@ -176,6 +179,7 @@ class DatasetRecord(Record):
     rows: int
     files: int
     accepted_at: str
+    set_aside: str | None = None
 
     def key(self) -> Key:
         """Return where this record lives."""

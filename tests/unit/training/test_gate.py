@@ -175,8 +175,9 @@ def test_flipped_labels_show_on_the_data_the_champion_knew() -> None:
 
 
 def test_flipped_labels_show_even_if_no_old_data_is_in_the_window() -> None:
-    told = refused(evaluation(datasets=[dataset("d2", "new", 0.96, 0.031)]))
-    assert "look inverted" in told
+    report = evaluation(datasets=[dataset("d2", "new", 0.96, 0.031)])
+    assert "look inverted" in refused(report)
+    assert list(judged(report).spoilt) == ["d2"]
 
 
 def test_drift_is_not_taken_for_inverted_labels() -> None:
@@ -184,6 +185,7 @@ def test_drift_is_not_taken_for_inverted_labels() -> None:
         datasets=[dataset("d1", "known", 0.97, 0.971), dataset("d2", "new", 0.8, 0.55)]
     )
     assert judged(report).outcome == "better"
+    assert judged(report).spoilt == {}
 
 
 def test_known_versions_count_together() -> None:

@@ -136,3 +136,12 @@ def test_a_replayed_run_chooses_the_same_data(
 def test_an_unknown_dataset_is_an_error() -> None:
     with pytest.raises(KeyError):
         choose_datasets([dataset_record("v1", "2026-11-01")], "v2", None)
+
+
+def test_what_was_set_aside_is_left_out_but_for_its_own_run() -> None:
+    spoilt = dataset_record("v2", "2026-11-02").model_copy(update={"set_aside": "labels turned"})
+    records = [dataset_record("v1", "2026-11-01"), spoilt, dataset_record("v3", "2026-11-03")]
+    chosen = [d.dataset_version for d in choose_datasets(records, "v3", None)]
+    assert chosen == ["v1", "v3"]
+    assert choose_datasets(records, "v3", 2)[0].dataset_version == "v1"
+    assert choose_datasets(records, "v2", None)[-1] == spoilt

@@ -16,7 +16,7 @@ from headrace.definition import ModelDefinition
 from headrace.errors import TrainingError
 from headrace.events import CandidateRefused
 from headrace.names import package_group_name
-from headrace.records import RunRecord, now
+from headrace.records import Key, RunRecord, model_partition, now
 from headrace.registry import package_metadata
 from headrace.requests import Request, build_model_package
 from headrace.settings import Settings
@@ -81,6 +81,10 @@ def judge_candidate(
         }
     )
     _record(judged, verdict, ledger)
+    for version, reason in verdict.spoilt.items():
+        dataset = Key(pk=model_partition(run.model), sk=f"dataset#{version}")
+        # The first reason stays.
+        ledger.update(dataset, {"set_aside": reason}, {"set_aside": None})
     if verdict.outcome == "not better":
         refusal = CandidateRefused(
             model=run.model,

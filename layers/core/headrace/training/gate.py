@@ -20,7 +20,11 @@ INVERTED_AUC = 0.35
 
 
 class Verdict(BaseModel):
-    """Whether a candidate is better, why, and what could not be told."""
+    """Whether a candidate is better, why, and what could not be told.
+
+    `spoilt` names dataset versions whose labels are turned, with the reason: whatever learns from
+    them gets worse, so later runs had better leave them out.
+    """
 
     model_config = ConfigDict(frozen=True)
     outcome: Literal["better", "not better"]
@@ -30,6 +34,7 @@ class Verdict(BaseModel):
     candidate_value: float | None
     champion_value: float | None
     baseline_value: float | None
+    spoilt: dict[str, str] = {}
 
 
 class Finding(NamedTuple):
@@ -37,6 +42,7 @@ class Finding(NamedTuple):
 
     passed: bool | None
     reason: str
+    spoilt: str = ""  # the dataset version that is to blame
 
 
 class Case(NamedTuple):
@@ -92,6 +98,7 @@ def judge(evaluation: Evaluation, definition: ModelDefinition, *, has_champion: 
         candidate_value=case.value,
         champion_value=champion,
         baseline_value=simple.metrics.get(case.metric) if simple else None,
+        spoilt={f.spoilt: f.reason for f in findings if f.spoilt},
     )
 
 
@@ -182,6 +189,7 @@ def _labels_are_not_inverted(case: Case) -> Iterator[Finding]:
                 False,
                 f"the labels of dataset {dataset.version} look inverted: there the champion has "
                 f"roc_auc {number(area)}, far below 0.5{good}",
+                dataset.version,
             )
 
 

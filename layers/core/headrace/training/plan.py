@@ -64,12 +64,14 @@ def choose_datasets(
 ) -> list[DatasetRecord]:
     """Return the datasets to learn from, oldest first: up to and with `newest`, `window` of them.
 
+    What was set aside is left out, unless the run is about that very dataset.
     What was accepted later does not count, so a run that is replayed reads the same data.
 
     Raises:
         KeyError: `newest` is not among the datasets.
     """
-    ordered = sorted(datasets, key=lambda d: (d.accepted_at, d.dataset_version))
+    wanted = (d for d in datasets if d.set_aside is None or d.dataset_version == newest)
+    ordered = sorted(wanted, key=lambda d: (d.accepted_at, d.dataset_version))
     versions = [d.dataset_version for d in ordered]
     if newest not in versions:
         raise KeyError(newest)
