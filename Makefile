@@ -5,6 +5,8 @@ UV     := .venv/setup/bin/uv
 READY  := .venv/dev/.ready .venv/local/.ready .venv/sam/.ready .venv/tabular/.ready
 export PATH := $(CURDIR)/.venv/dev/bin:$(CURDIR)/.venv/sam/bin:$(CURDIR)/.venv/setup/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
+# Compiled once, not at every start of every process.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lint build up down docs clean
