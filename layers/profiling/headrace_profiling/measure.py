@@ -78,9 +78,11 @@ def _usable(name: str, type_: str) -> str:
 
 
 def _bin(value: str) -> str:
+    # TRY_CAST, because DuckDB computes it for infinities too, which the filter then leaves out.
     return (
         f"CASE WHEN {value} = 0 THEN 0 ELSE sign({value}) * "
-        f"(ceil(log2(abs({value})) * {BINS_PER_OCTAVE})::BIGINT + {BIN_OFFSET}) END::BIGINT"
+        f"(TRY_CAST(ceil(log2(abs({value})) * {BINS_PER_OCTAVE}) AS BIGINT) + {BIN_OFFSET}) "
+        "END::BIGINT"
     )
 
 

@@ -25,6 +25,7 @@ Format = Literal["parquet", "csv", "jsonl"]
 REASON = "_reason"
 RAW = "_raw"
 _RESERVED = {ROW, REASON, RAW}
+_SPELLING = {"integer": "[+-]?[0-9]+", "date": "[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"}
 MAX_BAD_SHARE = 0.5  # beyond it the file is not what it claims to be
 
 
@@ -235,11 +236,13 @@ class _Check:
         rule = self.rules.get(name)
         conditions: list[tuple[str, str]] = []
         if self.file_format != "parquet":
-            conditions.append((f"{raw} IS NOT NULL AND {value} IS NULL", f"is not a {type_}"))
+            conditions.append(
+                (f"{raw} IS NOT NULL AND {value} IS NULL", f"does not read as {type_}")
+            )
         if name == self.label or (rule and not rule.nullable):
             conditions.append((f"{raw} IS NULL", "is null"))
             if type_ == "number":
-                conditions.append((f"isnan({value})", "is not a number"))
+                conditions.append((f"isnan({value})", "is NaN"))
         if rule and rule.minimum is not None:
             conditions.append((f"{value} < {rule.minimum!r}", f"is below {rule.minimum:g}"))
         if rule and rule.maximum is not None:
@@ -262,14 +265,18 @@ class _Check:
         return [f"{reason} in {n} of {rows} rows" for reason, n in counted]
 
     def _write_bad(self) -> Path:
-        target = self.folder / "bad.parquet"
-        self._copy(
-            f"SELECT source.* EXCLUDE ({ROW}), {ROW} AS {ROW}, "
-            f"array_to_string(faults, '; ') AS {REASON} "
-            f"FROM source JOIN bad USING ({ROW}) UNION ALL BY NAME "
-            f"SELECT line AS {ROW}, raw AS {RAW}, reason AS {REASON} FROM rejects ORDER BY {ROW}",
-            target,
+        """Write bad rows as they are, and lines that could not be taken apart, reasons last."""
+        query = (
+            f"SELECT source.*, array_to_string(faults, '; ') AS {REASON} "
+            f"FROM source JOIN bad USING ({ROW})"
         )
+        if self.file_format != "parquet":
+            query += (
+                f" UNION ALL BY NAME SELECT line AS {ROW}, raw AS {RAW}, reason AS {REASON} "
+                "FROM rejects"
+            )
+        target = self.folder / "bad.parquet"
+        self._copy(f"SELECT * EXCLUDE ({REASON}), {REASON} FROM ({query}) ORDER BY {ROW}", target)
         return target
 
     def _write_good(self) -> Path:
@@ -303,10 +310,11 @@ def _fits(found: str, expected: str) -> bool:
 def _cast(name: str, type_: str) -> str:
     """Return SQL that reads text as a type, null where it is none.
 
-    DuckDB would round '3.5' to an integer, so integers are spelt out.
+    DuckDB would round '3.5' to an integer and cut the time from a date: those are spelt out.
     """
     column = identifier(name)
     cast = f"TRY_CAST({column} AS {PHYSICAL[type_]})"
-    if type_ == "integer":
-        return f"CASE WHEN regexp_full_match(trim({column}), '[+-]?[0-9]+') THEN {cast} END"
-    return cast
+    spelling = _SPELLING.get(type_)
+    if spelling is None:
+        return cast
+    return f"CASE WHEN regexp_full_match(trim({column}), {literal(spelling)}) THEN {cast} END"

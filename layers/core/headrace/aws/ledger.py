@@ -108,17 +108,19 @@ class Ledger:
             "others write them too, or it is throttling. It will be tried again."
         )
 
-    def put_if_newer(self, record: Record, attribute: str) -> bool:
+    def put_if_newer(self, record: Record, attribute: str, *, or_as_new: bool = False) -> bool:
         """Write unless the stored record's `attribute` (text that sorts) is as new or newer.
 
-        Returns whether it was written: an older fact never overwrites a newer one.
+        Returns whether it was written: an older fact never overwrites a newer one. With `or_as_new`
+        one just as new does, for times that are too coarse to tell.
         """
         item = record.item()
+        older = "<=" if or_as_new else "<"
         return self._conditionally(
             lambda: self._dynamodb.put_item(
                 TableName=self._table,
                 Item=marshal(item),
-                ConditionExpression="attribute_not_exists(pk) OR #a < :new",
+                ConditionExpression=f"attribute_not_exists(pk) OR #a {older} :new",
                 ExpressionAttributeNames={"#a": attribute},
                 ExpressionAttributeValues=marshal({":new": item[attribute]}),
             )

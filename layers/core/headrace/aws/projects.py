@@ -47,7 +47,7 @@ def reconcile_project(
     model, version = parse_key(location.key)
     head = storage.head(location)
     metadata = head["Metadata"]
-    # As the ledger writes times. S3 knows whole seconds.
+    # As the ledger writes times. S3 knows whole seconds: within one, who is handled last wins.
     published_at = head["LastModified"].strftime("%Y-%m-%dT%H:%M:%S.000Z")
     record = ProjectRecord(
         model=model,
@@ -64,11 +64,11 @@ def reconcile_project(
     except (ProjectError, ValueError) as error:
         reasons = str(error).splitlines()
         refused = record.model_copy(update={"status": "refused", "reasons": reasons})
-        ledger.put_if_newer(refused, "published_at")
+        ledger.put_if_newer(refused, "published_at", or_as_new=True)
         return ProjectRefused(model=model, project_version=version, reasons=reasons)
     group = names.package_group_name(settings.stack, model)
     _ensure_package_group(sagemaker, group, settings.stack, definition)
-    ledger.put_if_newer(record, "published_at")
+    ledger.put_if_newer(record, "published_at", or_as_new=True)
     ledger.put_if_newer(
         ModelRecord(
             model=model,
@@ -79,6 +79,7 @@ def reconcile_project(
             approval=definition.approval,
         ),
         "published_at",
+        or_as_new=True,
     )
     return ProjectPublished(model=model, project_version=version, commit=record.commit)
 
