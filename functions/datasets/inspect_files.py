@@ -1,7 +1,9 @@
 """Inspects one batch of a drop's files with DuckDB; verdicts go to S3."""
 
 import os
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -11,6 +13,7 @@ from headrace.aws.inspections import Inspected, inspect_batch
 from headrace.aws.storage import Storage
 from headrace.datasets.inspection import Findings, InspectionPlan
 from headrace.datasets.settings import InspectionSettings
+from headrace_profiling.engine import Engine
 from headrace_profiling.quality import Rule, check_file
 
 logger = Logger()
@@ -32,7 +35,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
             )
             for name, column in plan.columns.items()
         }
-        check = check_file(path, plan.file_format, folder, rules, plan.label, here.duckdb_memory_mb)
+        check = check_file(path, plan.file_format, folder, rules, plan.label, engine)
         findings = Findings(
             problem=check.problem,
             rows=check.rows,
@@ -45,5 +48,9 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
         return Inspected(findings, check.good_file, check.bad_file)
 
     storage = Storage.of(here.kms_key_arn)
-    batch = event["batch"]
-    return {"accepted": inspect_batch(event["model"], event["drop"], batch, here, storage, look)}
+    of_batch = (event["model"], event["drop"], event["batch"])
+    with (
+        TemporaryDirectory() as spill,
+        closing(Engine(Path(spill), here.duckdb_memory_mb)) as engine,
+    ):
+        return {"accepted": inspect_batch(*of_batch, here, storage, look)}

@@ -1,5 +1,7 @@
 """DuckDB within bounds, and SQL that quotes what it is given."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -27,20 +29,48 @@ _INTEGERS = {
 }
 
 
-def connect(folder: Path, memory_mb: int) -> duckdb.DuckDBPyConnection:
-    """Open an engine that spills to `folder` instead of passing `memory_mb`, and loads nothing.
+class Engine:
+    """One DuckDB for many files: opening it takes longer than looking into a small file.
 
-    Tables spill too, so a file of data may be larger than memory.
+    It spills to `folder` instead of passing `memory_mb`, and loads no extension.
     """
-    return duckdb.connect(
-        ":memory:",
-        config={
-            "memory_limit": f"{memory_mb}MB",
-            "temp_directory": str(folder / "spill"),
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-        },
-    )
+
+    def __init__(self, folder: Path, memory_mb: int) -> None:
+        self.memory_mb = memory_mb
+        self._folder = folder
+        self._database: duckdb.DuckDBPyConnection | None = None
+
+    @contextmanager
+    def session(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Give a connection whose temporary tables and views nobody else sees."""
+        if self._database is None:
+            self._database = self._open()
+        connection = self._database.cursor()
+        try:
+            yield connection
+        except (duckdb.FatalException, duckdb.InternalException):
+            # DuckDB gives itself up after these: the next file gets a new one.
+            self.close()
+            raise
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        """Free everything; a later session opens it again."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        return duckdb.connect(
+            ":memory:",
+            config={
+                "memory_limit": f"{self.memory_mb}MB",
+                "temp_directory": str(self._folder / "spill"),
+                "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
+            },
+        )
 
 
 def identifier(name: str) -> str:

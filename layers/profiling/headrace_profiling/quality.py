@@ -7,7 +7,6 @@ with a reason. Neither is an error.
 # Names of columns cannot be bound as parameters; `identifier` and `literal` quote them.
 # ruff: noqa: S608
 
-import contextlib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import Any, Literal
 
 import duckdb
 
-from headrace_profiling.engine import PHYSICAL, connect, identifier, literal, logical_type
+from headrace_profiling.engine import PHYSICAL, Engine, identifier, literal, logical_type
 from headrace_profiling.measure import measure
 from headrace_profiling.profile import Profile
 from headrace_profiling.readers import ROW, Unreadable, open_parquet, read_csv, read_jsonl
@@ -65,27 +64,27 @@ def check_file(
     folder: Path,
     rules: Mapping[str, Rule],
     label: str,
-    memory_mb: int,
+    engine: Engine,
 ) -> FileCheck:
-    """Check one file. `folder` is empty and takes spills and results; `rules` may be empty.
+    """Check one file. `folder` is empty and takes results; `rules` may be empty.
 
     Without rules any columns will do as long as the label is among them.
     """
     if path.stat().st_size == 0:
         return FileCheck(problem="The file is empty (0 bytes).")
-    with contextlib.closing(connect(folder, memory_mb)) as connection:
-        try:
+    try:
+        with engine.session() as connection:
             return _Check(connection, path, file_format, folder, rules, label).run()
-        except Unreadable as error:
-            return FileCheck(problem=str(error))
-        except duckdb.OutOfMemoryException:
-            return FileCheck(
-                problem=f"The file cannot be checked within {memory_mb} MB of memory; split it."
-            )
-        except duckdb.Error as error:
-            # Broken parquet surfaces as almost any class of DuckDB's errors, the base included.
-            first_line = str(error).splitlines()[0].replace(str(path), "the file")
-            return FileCheck(problem=f"The file is not readable as {file_format}: {first_line}")
+    except Unreadable as error:
+        return FileCheck(problem=str(error))
+    except duckdb.OutOfMemoryException:
+        return FileCheck(
+            problem=f"The file cannot be checked within {engine.memory_mb} MB of memory; split it."
+        )
+    except duckdb.Error as error:
+        # Broken parquet surfaces as almost any class of DuckDB's errors, the base included.
+        first_line = str(error).splitlines()[0].replace(str(path), "the file")
+        return FileCheck(problem=f"The file is not readable as {file_format}: {first_line}")
 
 
 class _Check:
@@ -213,7 +212,7 @@ class _Check:
         """Make `bad` (row, reasons) and `good` (row, typed columns)."""
         faults = [fault for name, type_ in columns.items() for fault in self._faults(name, type_)]
         self.connection.execute(
-            f"CREATE TABLE bad AS SELECT {ROW}, faults FROM (SELECT {ROW}, "
+            f"CREATE TEMP TABLE bad AS SELECT {ROW}, faults FROM (SELECT {ROW}, "
             f"list_filter([{', '.join(faults)}], lambda fault: fault IS NOT NULL) AS faults "
             "FROM source) WHERE len(faults) > 0"
         )
@@ -223,7 +222,7 @@ class _Check:
         only_good = f"WHERE {ROW} NOT IN (SELECT {ROW} FROM bad)" if self._count("bad") else ""
         self.connection.execute(
             # Text is read as its types once; parquet is read where it lies.
-            f"CREATE {'VIEW' if self.file_format == 'parquet' else 'TABLE'} good AS "
+            f"CREATE TEMP {'VIEW' if self.file_format == 'parquet' else 'TABLE'} good AS "
             f"SELECT {typed}, {ROW} FROM source {only_good}"
         )
 

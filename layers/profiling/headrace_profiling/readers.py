@@ -28,7 +28,7 @@ class Unreadable(Exception):  # noqa: N818 — a finding about a file, never a f
 def open_parquet(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Make view `source` of a parquet file."""
     connection.execute(
-        f"CREATE VIEW source AS SELECT * EXCLUDE (file_row_number), file_row_number AS {ROW} "
+        f"CREATE TEMP VIEW source AS SELECT * EXCLUDE (file_row_number), file_row_number AS {ROW} "
         f"FROM read_parquet({literal(str(path))}, file_row_number = true)"
     )
     _create_rejects(connection)
@@ -39,7 +39,7 @@ def read_csv(connection: duckdb.DuckDBPyConnection, path: Path, _folder: Path) -
     columns = _csv_header(path)
     types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in columns)
     connection.execute(
-        f"CREATE TABLE source AS SELECT *, row_number() OVER () AS {ROW} FROM "
+        f"CREATE TEMP TABLE source AS SELECT *, row_number() OVER () AS {ROW} FROM "
         f"read_csv({literal(str(path))}, header = true, auto_detect = false, delim = ',', "
         f"quote = '\"', escape = '\"', columns = {{{types}}}, store_rejects = true, "
         "rejects_limit = 0)"
@@ -81,13 +81,13 @@ def read_jsonl(connection: duckdb.DuckDBPyConnection, path: Path, folder: Path) 
         connection.executemany("INSERT INTO rejects VALUES (?, ?, ?)", rejects)
     types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in columns)
     connection.execute(
-        f"CREATE TABLE source AS SELECT *, row_number() OVER () AS {ROW} FROM "
+        f"CREATE TEMP TABLE source AS SELECT *, row_number() OVER () AS {ROW} FROM "
         f"read_json({literal(str(clean))}, format = 'newline_delimited', columns = {{{types}}})"
     )
 
 
 def _create_rejects(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute("CREATE TABLE rejects (line BIGINT, raw VARCHAR, reason VARCHAR)")
+    connection.execute("CREATE TEMP TABLE rejects (line BIGINT, raw VARCHAR, reason VARCHAR)")
 
 
 def _csv_header(path: Path) -> list[str]:

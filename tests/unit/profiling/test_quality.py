@@ -3,6 +3,7 @@ import random
 import duckdb
 import pytest
 
+from headrace_profiling.engine import Engine
 from headrace_profiling.quality import Rule, check_file
 
 RULES = {"id": Rule("integer"), "y": Rule("integer"), "x": Rule("number", minimum=0, maximum=9)}
@@ -12,13 +13,16 @@ RULES = {"id": Rule("integer"), "y": Rule("integer"), "x": Rule("number", minimu
 def check(tmp_path):
     """Return a function that checks a file of some content."""
 
-    def run(content, file_format="parquet", rules=None, label="y", memory_mb=200):
+    engine = Engine(tmp_path, 200)
+
+    def run(content, file_format="parquet", rules=None, label="y"):
         path, folder = tmp_path / "file", tmp_path / str(random.random())
         folder.mkdir()
         path.write_bytes(content)
-        return check_file(path, file_format, folder, rules or {}, label, memory_mb)
+        return check_file(path, file_format, folder, rules or {}, label, engine)
 
-    return run
+    yield run
+    engine.close()
 
 
 def parquet(tmp_path, query):
