@@ -19,3 +19,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _group(item: pytest.Item) -> str:
     folder = item.path.relative_to(_ROOT).parent.as_posix()
     return folder if folder in _GROUPS else str(item.path)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name binary parameters by their place: an archive's bytes differ from worker to worker."""
+    return argname if isinstance(val, bytes) else None
