@@ -109,7 +109,7 @@ def inspect_file(
         problem = judge_findings(task.promise, found)
         if problem:
             return refuse(problem, sha256=sha256)
-        rows_uri, content = None, source
+        rows_uri, content, content_bytes = None, source, path.stat().st_size
         if bad_file:
             key = quarantine_key(task.key)
             rows_uri = quarantine.keep_rows(bad_file, source, key, found.reasons)
@@ -118,6 +118,7 @@ def inspect_file(
                 settings.artifacts_bucket,
                 f"{_folder(plan.model, plan.drop)}/files/{sha256}.parquet",
             )
+            content_bytes = good_file.stat().st_size
             storage.upload(good_file, content)
     return verdict.model_copy(
         update={
@@ -127,6 +128,7 @@ def inspect_file(
             "content_hash": content_hash(sha256, plan.file_format, found),
             "content_uri": content.uri,
             "content_version_id": content.version_id,
+            "content_bytes": content_bytes,
             "rows": found.rows - found.bad_rows,
             "quarantined_rows": found.bad_rows,
             "rows_uri": rows_uri,
@@ -163,7 +165,8 @@ def copy_files(assembly: Assembly, folder: Location, storage: Storage) -> dict[s
         source = Location.of(str(verdict.content_uri))._replace(
             version_id=verdict.content_version_id
         )
-        storage.copy(source, Location(folder.bucket, f"{folder.key}/{names[verdict.key]}"))
+        target = Location(folder.bucket, f"{folder.key}/{names[verdict.key]}")
+        storage.copy(source, target, verdict.content_bytes)
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         list(pool.map(copy, assembly.accepted))

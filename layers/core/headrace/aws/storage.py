@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 from headrace.aws.clients import client
 
 _CHUNK_BYTES = 1 << 20
+_COPY_OBJECT_BYTES = 5_000_000_000  # CopyObject, API reference: "up to 5 GB"
 
 
 class Location(NamedTuple):
@@ -138,8 +139,19 @@ class Storage:
             str(path), location.bucket, location.key, ExtraArgs=self._encryption or None
         )
 
-    def copy(self, source: Location, target: Location) -> None:
-        """Copy within S3, the pinned version when there is one; no byte passes through here."""
+    def copy(self, source: Location, target: Location, size: int | None = None) -> None:
+        """Copy within S3, the pinned version when there is one; no byte passes through here.
+
+        Knowing the `size` in bytes saves a request: up to 5 GB, CopyObject does it in one.
+        """
+        if size is not None and size <= _COPY_OBJECT_BYTES:
+            self._s3.copy_object(
+                CopySource=source._arguments(),
+                Bucket=target.bucket,
+                Key=target.key,
+                **self._encryption,
+            )
+            return
         self._s3.copy(
             source._arguments(),
             target.bucket,

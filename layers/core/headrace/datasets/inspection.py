@@ -76,6 +76,7 @@ class FileVerdict(_Value):
     content_hash: str | None = None
     content_uri: str | None = None
     content_version_id: str | None = None
+    content_bytes: int | None = None
     rows: int = 0
     quarantined_rows: int = 0
     quarantine_uri: str | None = None
