@@ -9,6 +9,7 @@ _ROOT = Path(__file__).parent
 _GROUPS = ("journey", "architecture", "local/ministack", "local/sagemaker", "containers")
 
 
+@pytest.hookimpl(tryfirst=True)  # before the workers read the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group tests for `--dist loadgroup`, and order the groups."""
     for item in items:

@@ -21,6 +21,7 @@ _OURS: set[str] = set()
 def install() -> None:
     """Register the corrections."""
     guard.replace(stacks, "_runs_on_worker_thread", "resource_type", _runs_on_worker_thread)
+    guard.replace(stacks, "_update_keeping_seed", "args", _update)
     _accept_yaml_definitions()
     _make_composite_alarms()
     _apply_after("AWS::S3::Bucket", _finish_bucket)
@@ -31,6 +32,18 @@ def install() -> None:
 def _runs_on_worker_thread(resource_type: str) -> bool:
     """Ours call this server back, so they must not run on its event loop."""
     return resource_type in _OURS or guard.stock(_runs_on_worker_thread)(resource_type)
+
+
+def _update(*args: Any) -> Any:
+    """A resource that was updated in place keeps its attributes, as Fn::GetAtt documents.
+
+    Stock forgets those its update does not mention, and whatever reads one fails the stack.
+    """
+    physical_id, attributes = args[1], args[-1]
+    (updated_id, changed), seed = guard.stock(_update)(*args)
+    if updated_id == physical_id:
+        changed = {**(attributes or {}), **(changed or {})}
+    return (updated_id, changed), seed
 
 
 def _accept_yaml_definitions() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.local.conftest import ROOT, LocalAws
+from tests.local.conftest import ROOT, LocalAws, wait_until
 from tests.local.ministack.helpers import finish, unique
 
 SAM = ROOT / ".venv" / "sam" / "bin" / "sam"
@@ -223,3 +223,42 @@ def test_a_composite_alarm_is_made(aws: LocalAws, outputs: dict[str, str]) -> No
         AlarmNames=[name], AlarmTypes=["CompositeAlarm"]
     )["CompositeAlarms"]
     assert [each["StateValue"] for each in found] == ["ALARM"]
+
+
+def test_an_updated_resource_keeps_its_attributes(aws: LocalAws) -> None:
+    """Fn::GetAtt documents attributes of a resource, not of its creation."""
+    cloudformation, name = aws.client("cloudformation"), unique("stack")
+
+    def template(scan: bool) -> str:
+        repository = {
+            "Type": "AWS::ECR::Repository",
+            "Properties": {
+                "RepositoryName": name,
+                "ImageScanningConfiguration": {"ScanOnPush": scan},
+            },
+        }
+        bucket = {
+            "Type": "AWS::S3::Bucket",
+            "Properties": {
+                "BucketName": f"{name}-bucket",
+                "VersioningConfiguration": {"Status": "Enabled" if scan else "Suspended"},
+            },
+        }
+        outputs = {
+            kind: {"Value": {"Fn::GetAtt": [kind, "Arn"]}} for kind in ("Repository", "Bucket")
+        }
+        resources = {"Repository": repository, "Bucket": bucket}
+        return json.dumps({"Resources": resources, "Outputs": outputs})
+
+    def described() -> dict[str, Any]:
+        stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+        return {"status": stack["StackStatus"], "outputs": stack.get("Outputs")}
+
+    cloudformation.create_stack(StackName=name, TemplateBody=template(scan=False))
+    cloudformation.get_waiter("stack_create_complete").wait(
+        StackName=name, WaiterConfig={"Delay": 1}
+    )
+    before = described()
+    cloudformation.update_stack(StackName=name, TemplateBody=template(scan=True))
+    wait_until(lambda: "PROGRESS" not in described()["status"], what="the update")
+    assert described() == {**before, "status": "UPDATE_COMPLETE"}
