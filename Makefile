@@ -7,6 +7,8 @@ export PATH := $(CURDIR)/.venv/dev/bin:$(CURDIR)/.venv/sam/bin:$(CURDIR)/.venv/s
 export SAM_CLI_TELEMETRY := 0
 # Compiled once, not at every start of every process.
 export PYTHONDONTWRITEBYTECODE :=
+# A company's own certificates count, as they do for pip.
+export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lint build up down docs clean
