@@ -6,11 +6,8 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.parser import event_parser
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headrace.aws.clients import client
 from headrace.aws.deployments import CheckRequest, check_package
 from headrace.aws.endpoints import Deployer
-from headrace.aws.ledger import Ledger
-from headrace.aws.storage import Storage
 from headrace.settings import settings
 
 logger = Logger()
@@ -20,16 +17,7 @@ logger = Logger()
 @event_parser(model=CheckRequest)
 def handler(request: CheckRequest, _context: LambdaContext) -> dict[str, Any]:
     """Return the model and the endpoint configuration to create, or the refusal to announce."""
-    here = settings()
-    verdict = check_package(
-        request,
-        Deployer(
-            settings=here,
-            ledger=Ledger.of(here.ledger_table),
-            storage=Storage.of(here.kms_key_arn),
-            sagemaker=client("sagemaker"),
-        ),
-    )
+    verdict = check_package(request, Deployer.of(settings()))
     reasons = verdict.refusal.reasons if verdict.refusal else []
     logger.info(
         "Package checked", deployment=request.deployment, outcome=verdict.outcome, reasons=reasons

@@ -6,8 +6,6 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headrace.aws.clients import client
 from headrace.aws.endpoints import Deployer, DeployRequest, deploy_endpoint, succeed
-from headrace.aws.ledger import Ledger
-from headrace.aws.storage import Storage
 from headrace.settings import settings
 
 # The request carries the task's token, which must not be logged.
@@ -18,16 +16,7 @@ logger = Logger()
 @event_parser(model=DeployRequest)
 def handler(request: DeployRequest, _context: LambdaContext) -> dict[str, str]:
     """Return what is waited for; the task itself ends by its token."""
-    here = settings()
-    outcome = deploy_endpoint(
-        request,
-        Deployer(
-            settings=here,
-            ledger=Ledger.of(here.ledger_table),
-            storage=Storage.of(here.kms_key_arn),
-            sagemaker=client("sagemaker"),
-        ),
-    )
+    outcome = deploy_endpoint(request, Deployer.of(settings()))
     if outcome:
         succeed(client("stepfunctions"), request.task_token, outcome)
     logger.info(

@@ -8,8 +8,6 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headrace.aws.clients import client
 from headrace.aws.endpoints import Deployer, VerifyRequest, verify_endpoint
-from headrace.aws.ledger import Ledger
-from headrace.aws.storage import Storage
 from headrace.settings import settings
 
 logger = Logger()
@@ -19,16 +17,6 @@ logger = Logger()
 @event_parser(model=VerifyRequest)
 def handler(request: VerifyRequest, _context: LambdaContext) -> dict[str, Any]:
     """Return the fact to announce; an endpoint that fails the check is a fault."""
-    here = settings()
-    verdict = verify_endpoint(
-        request,
-        Deployer(
-            settings=here,
-            ledger=Ledger.of(here.ledger_table),
-            storage=Storage.of(here.kms_key_arn),
-            sagemaker=client("sagemaker"),
-        ),
-        client("sagemaker-runtime"),
-    )
+    verdict = verify_endpoint(request, Deployer.of(settings()), client("sagemaker-runtime"))
     logger.info("Endpoint verified", deployment=request.target.deployment, outcome=verdict.outcome)
     return verdict.model_dump(exclude_none=True)

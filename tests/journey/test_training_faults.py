@@ -77,3 +77,27 @@ def test_an_aborted_run_stops_its_job_and_is_closed(journey: Journey) -> None:
         return None if status in ("InProgress", "Stopping") else str(status)
 
     assert wait(ended, "the job's end") == "Stopped"
+
+
+def test_a_denied_permission_fails_at_once_and_is_recorded(journey: Journey) -> None:
+    """Invariants 19 and 21: AccessDenied is never retried, and the run ends with the reason."""
+    journey.publish()
+    iam, role = journey.client("iam"), journey.function("TrainingStateMachineRole")
+    denial = {"Effect": "Deny", "Action": "sagemaker:CreateTrainingJob", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [denial]})
+    iam.put_role_policy(RoleName=role, PolicyName="denial", PolicyDocument=policy)
+    try:
+        drop = journey.drop("may", journey.files())
+        run = journey.run_on(drop.dataset_version)
+    finally:
+        iam.delete_role_policy(RoleName=role, PolicyName="denial")
+    assert run.status == "failed"
+    assert "not authorized" in run.reason
+    events = journey.history(run.execution_arn)
+    tried = [
+        event
+        for event in events
+        if event.get("taskScheduledEventDetails", {}).get("resourceType") == "sagemaker"
+    ]
+    assert len(tried) == 1
+    assert events[-1]["type"] == "ExecutionFailed"

@@ -5,6 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
 
+from headrace.aws.clients import client
 from headrace.aws.ledger import Ledger
 from headrace.aws.storage import Location, Storage
 from headrace.deployment import EndpointState, Step, compare_predictions, next_step
@@ -61,6 +62,16 @@ class Deployer(NamedTuple):
     ledger: Ledger
     storage: Storage
     sagemaker: Any
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Deployer":
+        """Return what the process's own clients reach."""
+        return cls(
+            settings,
+            Ledger.of(settings.ledger_table),
+            Storage.of(settings.kms_key_arn),
+            client("sagemaker"),
+        )
 
 
 def deploy_endpoint(
