@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import yaml
+from ministack.services import cloudformation
 from ministack.services.cloudformation import provisioners, stacks
 
 from local.ministack import guard, loopback
@@ -21,7 +22,9 @@ _OURS: set[str] = set()
 def install() -> None:
     """Register the corrections."""
     guard.replace(stacks, "_runs_on_worker_thread", "resource_type", _runs_on_worker_thread)
-    guard.replace(stacks, "_update_keeping_seed", "args", _update)
+    parameters = "resource_type physical_id old_props new_props stack_name logical_id old_attrs"
+    guard.replace(provisioners, "_update_resource", parameters, _update)
+    stacks._update_resource = _update  # imported by name
     _accept_yaml_definitions()
     _make_composite_alarms()
     _apply_after("AWS::S3::Bucket", _finish_bucket)
@@ -34,16 +37,28 @@ def _runs_on_worker_thread(resource_type: str) -> bool:
     return resource_type in _OURS or guard.stock(_runs_on_worker_thread)(resource_type)
 
 
-def _update(*args: Any) -> Any:
+def _update(
+    resource_type: str,
+    physical_id: str,
+    old_props: Properties,
+    new_props: Properties,
+    stack_name: str,
+    logical_id: str | None = None,
+    old_attrs: Properties | None = None,
+) -> Any:
     """A resource that was updated in place keeps its attributes, as Fn::GetAtt documents.
 
-    Stock forgets those its update does not mention, and whatever reads one fails the stack.
+    Stock forgets those its update does not mention, and whatever reads one fails the stack. A
+    nested stack's update does not even say what they were: its record does.
     """
-    physical_id, attributes = args[1], args[-1]
-    (updated_id, changed), seed = guard.stock(_update)(*args)
+    resources = (cloudformation._stacks.get(stack_name) or {}).get("_resources", {})
+    before = old_attrs or resources.get(logical_id, {}).get("Attributes") or {}
+    updated_id, changed = guard.stock(_update)(
+        resource_type, physical_id, old_props, new_props, stack_name, logical_id, old_attrs
+    )
     if updated_id == physical_id:
-        changed = {**(attributes or {}), **(changed or {})}
-    return (updated_id, changed), seed
+        changed = {**before, **(changed or {})}
+    return updated_id, changed
 
 
 def _accept_yaml_definitions() -> None:

@@ -225,9 +225,12 @@ def test_a_composite_alarm_is_made(aws: LocalAws, outputs: dict[str, str]) -> No
     assert [each["StateValue"] for each in found] == ["ALARM"]
 
 
-def test_an_updated_resource_keeps_its_attributes(aws: LocalAws) -> None:
+@pytest.mark.parametrize("nested", [False, True])
+def test_an_updated_resource_keeps_its_attributes(aws: LocalAws, nested: bool) -> None:
     """Fn::GetAtt documents attributes of a resource, not of its creation."""
-    cloudformation, name = aws.client("cloudformation"), unique("stack")
+    cloudformation, s3, name = aws.client("cloudformation"), aws.client("s3"), unique("stack")
+    kinds = ("Repository", "Bucket")
+    s3.create_bucket(Bucket=f"{name}-templates")
 
     def template(scan: bool) -> str:
         repository = {
@@ -244,21 +247,26 @@ def test_an_updated_resource_keeps_its_attributes(aws: LocalAws) -> None:
                 "VersioningConfiguration": {"Status": "Enabled" if scan else "Suspended"},
             },
         }
-        outputs = {
-            kind: {"Value": {"Fn::GetAtt": [kind, "Arn"]}} for kind in ("Repository", "Bucket")
-        }
+        outputs = {kind: {"Value": {"Fn::GetAtt": [kind, "Arn"]}} for kind in kinds}
         resources = {"Repository": repository, "Bucket": bucket}
-        return json.dumps({"Resources": resources, "Outputs": outputs})
+        own = json.dumps({"Resources": resources, "Outputs": outputs})
+        if not nested:
+            return own
+        s3.put_object(Bucket=f"{name}-templates", Key=str(scan), Body=own.encode())
+        url = f"{aws.facts['endpoint_url']}/{name}-templates/{scan}"
+        child = {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}}
+        outputs = {k: {"Value": {"Fn::GetAtt": ["Child", f"Outputs.{k}"]}} for k in kinds}
+        return json.dumps({"Resources": {"Child": child}, "Outputs": outputs})
 
     def described() -> dict[str, Any]:
         stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
-        return {"status": stack["StackStatus"], "outputs": stack.get("Outputs")}
+        outputs = {o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", [])}
+        return {"status": stack["StackStatus"], "outputs": outputs}
 
     cloudformation.create_stack(StackName=name, TemplateBody=template(scan=False))
-    cloudformation.get_waiter("stack_create_complete").wait(
-        StackName=name, WaiterConfig={"Delay": 1}
-    )
+    wait_until(lambda: "PROGRESS" not in described()["status"], what="the creation")
     before = described()
+    assert before["outputs"].keys() == set(kinds), before
     cloudformation.update_stack(StackName=name, TemplateBody=template(scan=True))
     wait_until(lambda: "PROGRESS" not in described()["status"], what="the update")
     assert described() == {**before, "status": "UPDATE_COMPLETE"}
