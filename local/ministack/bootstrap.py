@@ -147,10 +147,12 @@ def main() -> None:
     lines: queue.Queue[bytes] = queue.Queue()
 
     def read() -> None:
-        with channel.makefile("rb") as stream:
-            for line in stream:
+        # An emulator that was killed with our answer unread resets the connection: an end as well.
+        try:
+            for line in channel.makefile("rb"):
                 lines.put(line)
-        os._exit(0)
+        finally:
+            os._exit(0)
 
     threading.Thread(target=read, daemon=True).start()
     function = json.loads(lines.get())
