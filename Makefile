@@ -20,7 +20,7 @@ demo: setup  ## Play the whole journey on this machine, on real data
 	headrace demo
 
 test: setup .venv/checkov/.ready  ## Run every test
-	python -m pytest --numprocesses 2 --dist loadgroup tests
+	python -m pytest --numprocesses 2 --dist loadfile tests
 
 check: lint test  ## Lint, type-check and test: what continuous integration wants
 

@@ -1,25 +1,21 @@
-"""Two workers share the tests: what needs one running AWS, or one trained model, stays together."""
+"""Two workers share the test files (`make test`); the slowest folders go first."""
 
 from pathlib import Path
 
 import pytest
 
 _ROOT = Path(__file__).parent
-# The longest first, so that no worker is left with it at the end.
-_GROUPS = ("journey", "architecture", "local/ministack", "local/sagemaker", "containers")
+_SLOWEST = ("journey", "architecture", "local/ministack", "local/sagemaker", "containers")
 
 
-@pytest.hookimpl(tryfirst=True)  # before the workers read the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group tests for `--dist loadgroup`, and order the groups."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(key=lambda item: _GROUPS.index(g) if (g := _group(item)) in _GROUPS else 99)
+    """Begin with what takes longest, so that no worker is left with it at the end."""
 
+    def rank(item: pytest.Item) -> int:
+        folder = item.path.relative_to(_ROOT).parent.as_posix()
+        return _SLOWEST.index(folder) if folder in _SLOWEST else len(_SLOWEST)
 
-def _group(item: pytest.Item) -> str:
-    folder = item.path.relative_to(_ROOT).parent.as_posix()
-    return folder if folder in _GROUPS else str(item.path)
+    items.sort(key=rank)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
