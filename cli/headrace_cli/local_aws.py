@@ -15,7 +15,8 @@ from headrace_cli.errors import FailedError, NotUpError
 from headrace_cli.processes import Process, family, stop
 
 _START_SECONDS = 60.0
-_STOP_SECONDS = 30.0
+# A container has 30 s to end after SIGTERM (SageMaker's own grace); saving state comes after.
+_STOP_SECONDS = 90.0
 _INTERPRETER = Path(".venv/local/bin/python")
 
 
