@@ -29,7 +29,6 @@ ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "tests" / "data" / "breast-cancer"
 T = TypeVar("T")
 
-pytestmark = pytest.mark.journey
 _numbers = itertools.count(1)
 
 
