@@ -200,7 +200,7 @@ class Pool:
     def slot(self, nested: bool) -> Any:
         """Wait for a turn; an invocation made by a function waits for nobody (its caller does)."""
         with self._waiting:
-            while self._busy >= self._size and not nested:
+            while self._busy >= self._size and not nested and not self._closed:
                 self._waiting.wait()
             self._busy += 1
         try:
@@ -218,6 +218,8 @@ class Pool:
             environment = self._start(function)
         usable = False
         try:
+            if self._closed:
+                raise CrashError("Runtime.ExitError", "Error: the local AWS is stopping")
             if cold:
                 reply = environment.initialise(self._arguments(function))
                 if "error" in reply:
@@ -246,6 +248,7 @@ class Pool:
             self._closed = True
             everything = [*self._idle, *self._active]
             self._idle.clear()
+            self._waiting.notify_all()
         for environment in everything:
             environment.close()
 

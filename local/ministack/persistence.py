@@ -105,7 +105,7 @@ class Checkpoints:
         self._thread.start()
 
     def close(self) -> None:
-        """Wait for the running checkpoint and save a last time."""
+        """End the running checkpoint and save a last time."""
         self._ended.set()
         self._thread.join()
         prune(self._settings.finished_executions)
@@ -128,12 +128,14 @@ class Checkpoints:
         if child == 0:
             self._be_child()
         deadline = time.monotonic() + _CHILD_SECONDS
-        while time.monotonic() < deadline:
+        # At the end nobody waits for a child: a last save follows.
+        while time.monotonic() < deadline and not self._ended.is_set():
             done, status = os.waitpid(child, os.WNOHANG)
             if done:
                 return os.waitstatus_to_exitcode(status) == 0
             time.sleep(0.05)
-        _log.warning("checkpoint given up after %d s", _CHILD_SECONDS)
+        if not self._ended.is_set():
+            _log.warning("checkpoint given up after %d s", _CHILD_SECONDS)
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)

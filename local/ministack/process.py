@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import faulthandler
 import fcntl
 import json
 import logging
@@ -13,12 +14,16 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from local.settings import Settings, StateInUseError, write_private
 
 _log = logging.getLogger(__name__)
+_THREADS = 64
+# A stop that takes longer leaves the stacks of all threads in logs/stop.log.
+_SLOW_STOP = 20.0
 
 
 def run(settings: Settings) -> None:
@@ -29,8 +34,7 @@ def run(settings: Settings) -> None:
         try:
             asyncio.run(_serve(settings, listener))
         finally:
-            _ready_file(settings).unlink(missing_ok=True)
-            shutil.rmtree(settings.scratch, ignore_errors=True)
+            _clear(settings)
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> None:
@@ -44,6 +48,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
+    # Invocations wait in these threads for their turn; asyncio's default is cores + 4.
+    loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="request"))
     server = Server(settings, on_ready=lambda: _announce(settings))
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]  # the server closes it
@@ -53,12 +59,24 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
 
     async def until_stopped() -> None:
         await stop.wait()
-        await asyncio.to_thread(server.wind_down)
+        stacks = (settings.state / "logs" / "stop.log").open("w")
+        faulthandler.dump_traceback_later(_SLOW_STOP, repeat=True, file=stacks)
+        # Not in the executor, whose threads may all be taken.
+        await loop.run_in_executor(ThreadPoolExecutor(1), server.wind_down)
 
     try:
         await serve(server, config, shutdown_trigger=until_stopped)
     finally:
-        await asyncio.to_thread(server.close)
+        await loop.run_in_executor(ThreadPoolExecutor(1), server.close)
+    # All is saved. A thread that still waits (for a callback, say) must not hold the end up.
+    _clear(settings)
+    logging.shutdown()
+    os._exit(0)
+
+
+def _clear(settings: Settings) -> None:
+    _ready_file(settings).unlink(missing_ok=True)
+    shutil.rmtree(settings.scratch, ignore_errors=True)
 
 
 def _ready_file(settings: Settings) -> Path:

@@ -53,6 +53,7 @@ class SageMaker:
             processes=Processes(store, settings.opt_ml),
             jobs=Jobs(settings.jobs, settings.stop_grace),
             logs=Logs(cloud),
+            call=self.call,
         )
         self._runtime = Runtime(self._context)
         self._endpoints = Endpoints(self._context, self._runtime)

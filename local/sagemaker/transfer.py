@@ -5,22 +5,19 @@ from __future__ import annotations
 import json
 import os
 import tarfile
-import threading
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 from boto3.exceptions import Boto3Error
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.sagemaker.clients import make_client
 from local.sagemaker.cloud import Cloud
 
-_session = boto3.session.Session()
-_session_lock = threading.Lock()  # making clients of one session is not thread-safe
 _ENTRIES = 100_000
 
 
@@ -56,16 +53,12 @@ class S3:
     """S3 as a role sees it. Every failure is a TransferError."""
 
     def __init__(self, cloud: Cloud, credentials: dict[str, str]) -> None:
-        with _session_lock:
-            self._client = _session.client(
-                "s3",
-                endpoint_url=cloud.endpoint_url,
-                region_name=cloud.region,
-                aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
-                aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
-                aws_session_token=credentials.get("AWS_SESSION_TOKEN"),
-                config=Config(s3={"addressing_style": "path"}, retries={"mode": "standard"}),
-            )
+        self._client = make_client(
+            "s3",
+            cloud,
+            credentials,
+            Config(s3={"addressing_style": "path"}, retries={"mode": "standard"}),
+        )
 
     def download_prefix(self, uri: str, folder: Path) -> int:
         """Download what lies under a prefix; return how many files.

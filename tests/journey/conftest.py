@@ -192,8 +192,10 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
             bring_up(session, timeout=120)
             yield session
         finally:
-            stopped = local_aws.halt(environment, erase=True)
-        assert not stopped.killed, stopped.killed
+            stopped = local_aws.halt(environment, erase=False)
+        logs = environment.folder / "logs"
+        assert not stopped.killed, (logs / "stop.log").read_text()
+        local_aws.halt(environment, erase=True)
 
 
 @pytest.fixture

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from local.sagemaker.clients import make_client
 from local.sagemaker.cloud import Cloud
 from local.sagemaker.errors import ServiceError, invalid
 from local.sagemaker.images import Images
@@ -32,6 +33,10 @@ class Context:
     processes: Processes
     jobs: Jobs
     logs: Logs
+    call: Callable[[str, Record], Record]
+    """Carry out an operation of the control plane, for families that build on others."""
+    observers: list[Callable[[str, Record], None]] = field(default_factory=list)
+    """Told the kind's name and the record of whatever was made or changed; they must be quick."""
 
     def assume(self, role_arn: str, session: str) -> dict[str, str]:
         """Return a role's credentials. Raises AWS's refusal of a role it cannot assume."""
@@ -42,6 +47,10 @@ class Context:
                 f"Could not assume role {role_arn}. Please ensure that the role exists and allows "
                 "principal 'sagemaker.amazonaws.com' to assume the role."
             ) from error
+
+    def client(self, service: str, role_arn: str, session: str) -> Any:
+        """Return boto3's client of another service of the local AWS, acting as a role."""
+        return make_client(service, self.cloud, self.assume(role_arn, session))
 
 
 def operation(method: Method) -> Method:
@@ -62,13 +71,18 @@ class Family:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.resources = Resources(self.kind, context.store, context.cloud, self.changed)
+        self.resources = Resources(self.kind, context.store, context.cloud, self._tell)
 
     def start(self) -> None:
         """Take up what was running when the emulator stopped."""
 
     def changed(self, record: Record) -> None:
         """Tell the world of a record that was made or changed."""
+
+    def _tell(self, record: Record) -> None:
+        self.changed(record)
+        for observe in self.context.observers:
+            observe(self.kind.name, record)
 
     def operations(self) -> dict[str, Handler]:
         """Return every operation of the family by its name."""

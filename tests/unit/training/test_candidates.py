@@ -108,7 +108,7 @@ def test_a_better_candidate_is_packed_with_its_origin(here: World) -> None:
     """Invariant 26: data, code, image and artifact are always said, and are the run's."""
     leave(here, evaluation(champion=None))
     verdict = judged(here)
-    assert verdict.outcome == "better"
+    assert verdict.outcome == "better", verdict.reason
     assert verdict.package is not None
     metadata = verdict.package["CustomerMetadataProperties"]
     assert set(REQUIRED_METADATA) <= set(metadata)
