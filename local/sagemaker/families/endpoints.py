@@ -16,7 +16,8 @@ from local.sagemaker.errors import ServiceError, invalid, not_implemented
 from local.sagemaker.families.base import Context, Family, operation
 from local.sagemaker.families.endpoint_configs import KIND as CONFIG
 from local.sagemaker.families.models import Models
-from local.sagemaker.hosting.fleet import DeploymentError, Fleet, launch
+from local.sagemaker.hosting.fleet import Fleet, launch
+from local.sagemaker.hosting.instance import DeploymentError
 from local.sagemaker.hosting.invocation import Runtime
 from local.sagemaker.resources import Kind, Resources
 from local.sagemaker.store import Record

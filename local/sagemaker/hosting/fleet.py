@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -12,23 +11,14 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local.sagemaker import toolkit
-from local.sagemaker.errors import ServiceError
-from local.sagemaker.hosting.replica import Replica, Serving, UnhealthyError, unpack_once
-from local.sagemaker.images import Image
-from local.sagemaker.processes import Command
+from local.sagemaker.hosting.instance import DeploymentError, maker
+from local.sagemaker.hosting.replica import Replica, UnhealthyError
 from local.sagemaker.store import Record
-from local.sagemaker.transfer import S3, TransferError, extract
 
 if TYPE_CHECKING:
     from local.sagemaker.families.base import Context
 
-LOG_GROUP = "/aws/sagemaker/Endpoints"
 _DRAIN = 60.0  # seconds: the longest an invocation may take
-
-
-class DeploymentError(Exception):
-    """A deployment failed; the message is the endpoint's FailureReason."""
 
 
 @dataclass
@@ -139,27 +129,8 @@ def _start(
     context: Context, endpoint: str, deployment: Record, variant: Record, folder: Path
 ) -> Variant:
     name = variant["VariantName"]
-    model = deployment["models"][variant["ModelName"]]
-    try:
-        credentials = context.assume(model["ExecutionRoleArn"], f"{endpoint}-{name}"[:64])
-        image = context.images.find(model["_container"]["Image"])
-    except ServiceError as error:
-        raise DeploymentError(error.message) from error
-    replicas = []
-    for number in range(variant["InitialInstanceCount"]):
-        tree = folder / name / str(number)
-        toolkit.make_tree(tree)
-        _bring_model(context, credentials, model["_container"], tree / "model")
-        isolated = bool(model.get("EnableNetworkIsolation"))
-        serving = Serving(
-            processes=context.processes,
-            command=_serve_command(
-                context, image, model["_container"], tree, None if isolated else credentials
-            ),
-            log=context.logs.stream(f"{LOG_GROUP}/{endpoint}", f"{name}/i-{number:017x}"),
-            stop_grace=context.settings.serve_stop_grace,
-        )
-        replicas.append(Replica(serving))
+    make = maker(context, endpoint, deployment, variant, folder)
+    replicas = [make(number) for number in range(variant["InitialInstanceCount"])]
     for replica in replicas:
         replica.start()
     strategy = variant.get("RoutingConfig", {}).get("RoutingStrategy")
@@ -170,50 +141,3 @@ def _start(
         variant.get("ContainerStartupHealthCheckTimeoutInSeconds", context.settings.ping_timeout),
         strategy == "LEAST_OUTSTANDING_REQUESTS",
     )
-
-
-def _serve_command(
-    context: Context, image: Image, container: Record, tree: Path, credentials: Record | None
-) -> Callable[[int], Command]:
-    root = context.processes.root(tree)
-    given = {
-        **toolkit.common_variables(context.cloud, root, credentials),
-        **image.variables(),
-        "SM_MODEL_DIR": f"{root}/model",
-        "SAGEMAKER_BIND_TO_HOST": "127.0.0.1",
-        **container.get("Environment", {}),
-    }
-
-    def command(port: int) -> Command:
-        return Command(image.argv("serve"), {**given, "SAGEMAKER_BIND_TO_PORT": str(port)}, tree)
-
-    return command
-
-
-def _bring_model(context: Context, credentials: Record, container: Record, folder: Path) -> None:
-    """Unpack the model's data to /opt/ml/model. Raises DeploymentError in AWS's words."""
-    source = container.get("ModelDataSource", {}).get("S3DataSource", {})
-    uri = container.get("ModelDataUrl") or source.get("S3Uri")
-
-    def fill(partial: Path) -> None:
-        if uri is None:
-            return
-        s3 = S3(context.cloud, credentials)
-        if source.get("S3DataType") == "S3Prefix":
-            s3.download_prefix(uri, partial)
-            return
-        archive = partial.with_name("model.tar.gz")
-        s3.download_file(uri, archive)
-        try:
-            extract(archive, partial, context.settings.archive_bytes)
-        finally:
-            archive.unlink()
-
-    try:
-        unpack_once(folder, fill)
-    except TransferError as error:
-        raise DeploymentError(
-            f'Failed to download model data from URL: "{uri}". Please ensure that there is an '
-            "object located at the URL and that the role passed to CreateModel has permissions to "
-            f"download the object. {error}"
-        ) from error

@@ -14,7 +14,8 @@ from local.sagemaker import shapes
 from local.sagemaker.errors import ServiceError, not_implemented
 from local.sagemaker.hosting.capture import Capture
 from local.sagemaker.hosting.connection import ContainerConnectionError, Response
-from local.sagemaker.hosting.fleet import LOG_GROUP, Fleet, Variant
+from local.sagemaker.hosting.fleet import Fleet, Variant
+from local.sagemaker.hosting.instance import LOG_GROUP
 from local.sagemaker.hosting.measures import Measures
 from local.sagemaker.hosting.replica import Replica
 
