@@ -25,15 +25,26 @@ class DeploymentError(Exception):
 
 
 def maker(
-    context: Context, endpoint: str, deployment: Record, variant: Record, folder: Path
+    context: Context,
+    endpoint: str,
+    deployment: Record,
+    variant: Record,
+    folder: Path,
+    *,
+    log_group: str = "",
+    environment: dict[str, str] | None = None,
 ) -> Callable[[int], Replica]:
     """Return what makes a variant's instance of a number, not started yet.
 
+    `log_group` is the endpoint's own unless given; `environment` adds to that of every container.
     It, and what it returns, raise DeploymentError in AWS's words.
     """
+    log_group = log_group or f"{LOG_GROUP}/{endpoint}"
     name = variant["VariantName"]
     model = deployment["models"][variant["ModelName"]]
     container = model["_container"]
+    settings = {**container.get("Environment", {}), **(environment or {})}
+    container = {**container, "Environment": settings}
     try:
         credentials = context.assume(model["ExecutionRoleArn"], f"{endpoint}-{name}"[:64])
         image = context.images.find(container["Image"])
@@ -48,7 +59,7 @@ def maker(
         serving = Serving(
             processes=context.processes,
             command=_serve_command(context, image, container, tree, given),
-            log=context.logs.stream(f"{LOG_GROUP}/{endpoint}", f"{name}/i-{number:017x}"),
+            log=context.logs.stream(log_group, f"{name}/i-{number:017x}"),
             stop_grace=context.settings.serve_stop_grace,
         )
         return Replica(serving)
