@@ -8,10 +8,8 @@ MiniStack has no SageMaker.
 """
 
 import json
-import re
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import unquote
 
 from ministack import app
 from ministack.core import iam_actions, router
@@ -19,7 +17,7 @@ from ministack.services import stepfunctions as sfn
 from ministack.services.cloudformation import provisioners
 
 from local.ministack import guard, scopes, service_calls
-from local.sagemaker import SageMaker
+from local.sagemaker import SageMaker, rest
 from local.sagemaker.errors import ServiceError
 
 _POLL_SECONDS = 0.2
@@ -38,26 +36,6 @@ _JOBS = {
 _OPTIMIZED = {*_JOBS, "CreateModel", "CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint"}
 # Errors that the service declares; an SDK has a class for each and one for all others.
 _DECLARED = {"ResourceInUse", "ResourceNotFound", "ResourceLimitExceeded", "ConflictException"}
-# Runtime paths (REST): operation and the field that the path names.
-_PATHS = (
-    ("POST", re.compile(r"/endpoints/([^/]+)/invocations"), "InvokeEndpoint", "EndpointName"),
-    (
-        "POST",
-        re.compile(r"/endpoints/([^/]+)/async-invocations"),
-        "InvokeEndpointAsync",
-        "EndpointName",
-    ),
-    (
-        "POST",
-        re.compile(r"/endpoints/([^/]+)/invocations-response-stream"),
-        "InvokeEndpointWithResponseStream",
-        "EndpointName",
-    ),
-    ("GET", re.compile(r"/FeatureGroup/(.+)"), "GetRecord", "FeatureGroupName"),
-    ("PUT", re.compile(r"/FeatureGroup/(.+)"), "PutRecord", "FeatureGroupName"),
-    ("DELETE", re.compile(r"/FeatureGroup/(.+)"), "DeleteRecord", "FeatureGroupName"),
-    ("POST", re.compile(r"/BatchGetRecord()"), "BatchGetRecord", ""),
-)
 
 
 class Plug:
@@ -105,15 +83,21 @@ class Plug:
         if service != "sagemaker":
             return guard.stock(self._action)(service, *request)
         method, path, headers = request[:3]
-        operation, _ = _operation(method, path, headers)
-        return f"sagemaker:{operation}"
+        return f"sagemaker:{_operation(method, path, headers)}"
 
     def _resource(self, service: str, *request: Any) -> Any:
         if service != "sagemaker":
             return guard.stock(self._resource)(service, *request)
-        method, path, headers, body = request[:4]
-        operation, fields = _operation(method, path, headers)
-        return self._service.resource_arn(operation, {**_json(body, headers), **fields})
+        method, path, headers, body, query = request[:5]
+        found = None if "x-amz-target" in headers else rest.find(method, path)
+        if found is None:
+            operation = _operation(method, path, headers)
+            return self._service.resource_arn(operation, _json(body, headers))
+        try:
+            fields = rest.gather(*found, headers, query, body)
+        except ServiceError:  # a body that cannot be read is refused by the service itself
+            fields = dict(found[1])
+        return self._service.resource_arn(found[0].operation, fields)
 
     def _conditions(self, service: str, iam_action: str, body: bytes, params: Any) -> Any:
         found = guard.stock(self._conditions)(service, iam_action, body, params)
@@ -201,16 +185,13 @@ class Plug:
         self._service.call("DeleteModelPackageGroup", name)
 
 
-def _operation(method: str, path: str, headers: dict[str, str]) -> tuple[str, dict[str, str]]:
-    """The operation of a request and what its path names; "Unknown" is an action nobody has."""
+def _operation(method: str, path: str, headers: dict[str, str]) -> str:
+    """The operation of a request; "Unknown" is an action nobody has."""
     target = headers.get("x-amz-target", "")
     if target:
-        return target.rsplit(".", 1)[-1], {}
-    for verb, pattern, operation, field in _PATHS:
-        match = pattern.fullmatch(path)
-        if match and verb == method:
-            return operation, {field: unquote(match[1])} if field else {}
-    return "Unknown", {}
+        return target.rsplit(".", 1)[-1]
+    found = rest.find(method, path)
+    return found[0].operation if found else "Unknown"
 
 
 def _json(body: bytes, headers: dict[str, str]) -> dict[str, Any]:

@@ -6,10 +6,11 @@ import asyncio
 import json
 import logging
 import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from local.sagemaker import shapes
+from local.sagemaker import rest, shapes
 from local.sagemaker.cloud import Cloud
 from local.sagemaker.errors import ServiceError, not_implemented
 from local.sagemaker.families.base import Context, Family
@@ -94,9 +95,9 @@ class SageMaker:
         return frozenset(self._handlers)
 
     def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer an operation of the control plane. Raises ServiceError."""
-        if operation not in shapes.operation_names():
-            raise ServiceError("UnknownOperationException", f"Unknown operation {operation}")
+        """Answer an operation of the control plane or of a REST service. Raises ServiceError."""
+        if shapes.operation_model(operation) is None:
+            raise _unknown(operation)
         handler = self._handlers.get(operation)
         if handler is None:
             raise not_implemented(f"SageMaker's {operation}")
@@ -108,12 +109,20 @@ class SageMaker:
         path: str,
         headers: dict[str, str],
         body: bytes,
-        query: object = None,  # noqa: ARG002 - no operation that runs here has any
+        query: Mapping[str, Sequence[str]] | None = None,
     ) -> Answer:
-        """Answer an HTTP request of the control plane or of the runtime. Header names: lower."""
+        """Answer an HTTP request of the control plane or of a REST service.
+
+        The path comes decoded, header names in lower case, the query as `parse_qs` gives it.
+        """
         try:
             if path.startswith("/endpoints/") and method == "POST":
                 status, answer, content = await self._runtime.handle(path, headers, body)
+            elif found := rest.find(method, path):
+                request = rest.gather(*found, headers, query or {}, body)
+                status, answer, content = await self._answer(
+                    found[0].operation, request, "application/json"
+                )
             else:
                 status, answer, content = await self._control(headers, body)
         except ServiceError as error:
@@ -129,16 +138,21 @@ class SageMaker:
     async def _control(self, headers: dict[str, str], body: bytes) -> Answer:
         target = headers.get("x-amz-target", "")
         if not target.startswith(_TARGET):
-            raise not_implemented("This runtime operation of SageMaker")
+            raise not_implemented("This REST operation of SageMaker")
         try:
             request = json.loads(body or b"{}")
         except ValueError as error:
             raise ServiceError("SerializationException", "The body is not JSON") from error
         if not isinstance(request, dict):
             raise ServiceError("SerializationException", "The body is not an object")
-        answer = await asyncio.to_thread(self.call, target.removeprefix(_TARGET), request)
-        content = json.dumps(answer).encode()
-        return 200, {"Content-Type": "application/x-amz-json-1.1"}, content
+        operation = target.removeprefix(_TARGET)
+        if operation not in shapes.operation_names():
+            raise _unknown(operation)
+        return await self._answer(operation, request, "application/x-amz-json-1.1")
+
+    async def _answer(self, operation: str, request: dict[str, Any], media_type: str) -> Answer:
+        answer = await asyncio.to_thread(self.call, operation, request)
+        return 200, {"Content-Type": media_type}, json.dumps(answer).encode()
 
     def resource_arn(self, operation: str, request: dict[str, Any]) -> str:
         """Return the ARN that IAM checks an operation against, "*" if it is on no one resource."""
@@ -149,9 +163,24 @@ class SageMaker:
             return str(request["ResourceArn"])
         for family in self._families:
             kind = family.kind
-            if not operation.endswith(kind.name) and operation != f"Invoke{kind.name}":
+            if operation.endswith(kind.name):
+                given = request.get(kind.key) or request.get(kind.arn_member)
+            elif operation in shapes.operation_names():
                 continue
-            given = request.get(kind.key) or request.get(kind.arn_member)
+            else:  # a REST operation is on what it names, once or in the entries of a batch
+                given = _only(request, kind.key)
             if isinstance(given, str):
                 return given if given.startswith("arn:") else family.resources.arn(given)
         return "*"
+
+
+def _only(request: dict[str, Any], member: str) -> str | None:
+    """Return the member's value in a request or in its entries, if it has exactly one."""
+    entries = [entry for value in request.values() if isinstance(value, list) for entry in value]
+    rows = [row for row in (request, *entries) if isinstance(row, dict)]
+    values = {row[member] for row in rows if isinstance(row.get(member), str)}
+    return values.pop() if len(values) == 1 else None
+
+
+def _unknown(operation: str) -> ServiceError:
+    return ServiceError("UnknownOperationException", f"Unknown operation {operation}")

@@ -14,8 +14,10 @@ from typing import Any
 
 import botocore.session
 
-from local.sagemaker.errors import ServiceError, invalid
+from local.sagemaker.errors import ServiceError
 
+REST = ("sagemaker-runtime", "sagemaker-featurestore-runtime", "sagemaker-metrics")
+"""The REST services whose operations run here, beside the control plane's."""
 _SESSION = botocore.session.get_session()
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -54,24 +56,38 @@ def operation_names() -> frozenset[str]:
     return frozenset(service_model().operation_names)
 
 
+@functools.cache
+def operation_model(operation: str) -> Any:
+    """Return the model of an operation of the control plane or of a REST service, None if none."""
+    for service in ("sagemaker", *REST):
+        model = service_model(service)
+        if operation in model.operation_names:
+            return model.operation_model(operation)
+    return None
+
+
 def parse(operation: str, request: dict[str, Any]) -> dict[str, Any]:
     """Return the request with only members AWS knows, timestamps as epoch seconds.
 
-    Raises ValidationException listing every violated constraint, SerializationException for a
-    value of the wrong type.
+    Raises ValidationException (ValidationError where the operation declares it) listing every
+    violated constraint, SerializationException for a value of the wrong type.
     """
-    shape = service_model().operation_model(operation).input_shape
+    model = operation_model(operation)
+    shape = model.input_shape
     errors: list[str] = []
     parsed: dict[str, Any] = _parse(shape, request, "", errors) if shape else {}
     if errors:
         plural = "s" if len(errors) > 1 else ""
-        raise invalid(f"{len(errors)} validation error{plural} detected: {'; '.join(errors)}")
+        declared = {error.name for error in model.error_shapes}
+        code = "ValidationError" if "ValidationError" in declared else "ValidationException"
+        message = f"{len(errors)} validation error{plural} detected: {'; '.join(errors)}"
+        raise ServiceError(code, message)
     return parsed
 
 
 def render(operation: str, response: dict[str, Any] | None) -> dict[str, Any]:
     """Return what the operation's output shape knows of a record."""
-    shape = service_model().operation_model(operation).output_shape
+    shape = operation_model(operation).output_shape
     return project(shape, response or {}) if shape else {}
 
 
