@@ -53,6 +53,11 @@ class Job:
         if self.closing:
             raise ShutdownError
 
+    def pause(self, seconds: float | None = None) -> bool:
+        """Wait until a stop or the shutdown, or for a time; return whether one of them came."""
+        self._wake.wait(seconds)
+        return self.stopping or self.closing
+
     def watch(
         self,
         process: Process,

@@ -66,20 +66,33 @@ class S3:
         Names are kept below the prefix's last "/", as File mode does.
         Raises NothingFoundError if there are none.
         """
-        location = Location.of(uri)
         count = 0
-        for key in self._keys(location):
-            if key.endswith("/"):
-                continue  # a folder's marker
-            name = relative_name(key, location.key)
-            self._download(location.bucket, key, inside(folder, name))
+        for name, location in self.objects(uri):
+            self._download(location.bucket, location.key, inside(folder, name))
             count += 1
         if not count:
             raise NothingFoundError(f'No S3 objects found under S3 URL "{uri}"')
         return count
 
+    def objects(self, uri: str) -> Iterator[tuple[str, Location]]:
+        """Yield what lies under a prefix, but folders' markers: name below it, and location."""
+        prefix = Location.of(uri)
+        for key in self._keys(prefix):
+            if not key.endswith("/"):
+                yield relative_name(key, prefix.key), Location(prefix.bucket, key)
+
     def download_manifest(self, uri: str, folder: Path) -> int:
-        """Download what a manifest lists: `[{"prefix": "s3://b/p/"}, "name", ...]`."""
+        """Download what a manifest lists; return how many files."""
+        listed = self.manifest(uri)
+        for name, location in listed:
+            self._download(location.bucket, location.key, inside(folder, name))
+        return len(listed)
+
+    def manifest(self, uri: str) -> list[tuple[str, Location]]:
+        """Read a manifest, `[{"prefix": "s3://b/p/"}, "name", ...]`: names and locations.
+
+        Raises NothingFoundError if it lists none.
+        """
         location = Location.of(uri)
         try:
             entries = json.loads(self.get(uri))
@@ -87,11 +100,9 @@ class S3:
             names = [str(name) for name in entries[1:]]
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise TransferError(f'The manifest "{location}" is malformed: {error}') from error
-        for name in names:
-            self._download(prefix.bucket, prefix.key + name, inside(folder, name))
         if not names:
             raise NothingFoundError(f'The manifest "{uri}" lists no objects')
-        return len(names)
+        return [(name, Location(prefix.bucket, prefix.key + name)) for name in names]
 
     def get(self, uri: str) -> bytes:
         """Return an object's body."""
@@ -107,6 +118,13 @@ class S3:
         """Write an object."""
         try:
             self._client.put_object(Bucket=location.bucket, Key=location.key, Body=body)
+        except (ClientError, BotoCoreError) as error:
+            raise TransferError(f"{location}: {error}") from error
+
+    def delete(self, location: Location) -> None:
+        """Remove an object."""
+        try:
+            self._client.delete_object(Bucket=location.bucket, Key=location.key)
         except (ClientError, BotoCoreError) as error:
             raise TransferError(f"{location}: {error}") from error
 
