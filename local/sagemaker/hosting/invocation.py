@@ -76,7 +76,7 @@ class Runtime:
         """Send a request to a variant's container and return what it answered."""
         began = time.perf_counter()
         fleet = self._fleet(name, headers, body)
-        variant = _variant(fleet, headers)
+        fleet, variant = _target(fleet, headers)
         replica = variant.pick()
         if replica is None:
             self._measure(fleet, variant, None, 0.0, began)
@@ -142,7 +142,9 @@ class Runtime:
     ) -> None:
         overhead = time.perf_counter() - began - model
         instances = len(variant.replicas)
-        self._measures.record(fleet.endpoint, variant.name, status, model, overhead, instances)
+        self._measures.record(
+            fleet.endpoint, variant.name, status, model, overhead, instances, fleet.deploying
+        )
 
     def _model_error(self, name: str, response: Response) -> ServiceError:
         side = "client" if response.status < 500 else "server"
@@ -169,14 +171,13 @@ class Runtime:
                 logger.exception("a delivery of %s failed", deliver)
 
 
-def _variant(fleet: Fleet, headers: dict[str, str]) -> Variant:
-    target = headers.get(f"{_PREFIX}target-variant")
+def _target(fleet: Fleet, headers: dict[str, str]) -> tuple[Fleet, Variant]:
+    """Choose the fleet and variant of a request: two fleets serve while one replaces the other."""
+    name = headers.get(f"{_PREFIX}target-variant")
+    target = fleet.target(name)
     if target is None:
-        return fleet.pick()
-    variant = fleet.variants.get(target)
-    if variant is None:
-        raise _invalid(f"Variant {target} not found for Request.")
-    return variant
+        raise _invalid(f"Variant {name} not found for Request.")
+    return target.fleet, target.variant
 
 
 def _invalid(message: str) -> ServiceError:

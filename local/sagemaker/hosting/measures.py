@@ -21,11 +21,15 @@ logger = logging.getLogger(__name__)
 
 
 class Measures:
-    """How often each value of each metric occurred, by endpoint and variant."""
+    """How often each value of each metric occurred, by endpoint, variant and new config.
+
+    The new fleet of a deployment is measured a second time with the dimension EndpointConfigName
+    ("Auto-Rollback Configuration and Monitoring").
+    """
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._counts: dict[tuple[str, str, str], Counter[float]] = defaultdict(Counter)
+        self._counts: dict[tuple[str, str, str, str], Counter[float]] = defaultdict(Counter)
         self._lock = threading.Lock()
 
     def record(
@@ -36,11 +40,15 @@ class Measures:
         model_seconds: float,
         overhead_seconds: float,
         instances: int,
+        deploying: str = "",
     ) -> None:
-        """Note an invocation; `status` is the container's, None if it gave no answer."""
+        """Note an invocation; `status` is the container's, None if it gave no answer.
+
+        `deploying` names the config of a fleet that is being deployed.
+        """
         values = {
             "Invocations": 1.0,
-            "InvocationsPerInstance": 1.0 / instances,
+            "InvocationsPerInstance": 1.0 / max(1, instances),
             "Invocation4XXErrors": float(status is not None and 400 <= status < 500),
             "Invocation5XXErrors": float(status is None or status >= 500),
             "InvocationModelErrors": float(status is None or not 200 <= status < 300),
@@ -49,8 +57,9 @@ class Measures:
             "OverheadLatency": float(f"{overhead_seconds * 1e6:.1e}"),
         }
         with self._lock:
-            for metric, value in values.items():
-                self._counts[endpoint, variant, metric][value] += 1
+            for config in {"", deploying}:
+                for metric, value in values.items():
+                    self._counts[endpoint, variant, config, metric][value] += 1
 
     def publish(self) -> None:
         """Send what was gathered."""
@@ -61,15 +70,20 @@ class Measures:
             {
                 "MetricName": metric,
                 "Dimensions": [
-                    {"Name": "EndpointName", "Value": endpoint},
-                    {"Name": "VariantName", "Value": variant},
+                    {"Name": name, "Value": value}
+                    for name, value in (
+                        ("EndpointName", endpoint),
+                        ("VariantName", variant),
+                        ("EndpointConfigName", config),
+                    )
+                    if value
                 ],
                 "Timestamp": now,
                 "Unit": _UNITS.get(metric, "None"),
                 "Values": [value for value, _ in part],
                 "Counts": [float(count) for _, count in part],
             }
-            for (endpoint, variant, metric), counts in gathered.items()
+            for (endpoint, variant, config, metric), counts in gathered.items()
             for part in _parts(list(counts.items()))
         ]
         if not data:
