@@ -83,7 +83,8 @@ class SageMaker:
 
     def close(self) -> None:
         """Kill what runs and keep the state. Captured data, metrics and logs are delivered."""
-        self._endpoints.close()
+        for family in self._families:
+            family.close()
         self._context.jobs.close()
         self._runtime.close()
         self._context.logs.close()

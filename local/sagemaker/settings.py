@@ -30,6 +30,8 @@ class Settings:
     """HEADRACE_LOCAL_CAPTURE_INTERVAL: between two deliveries of captured requests to S3."""
     metrics_interval: float = 2.0
     """HEADRACE_LOCAL_METRICS_INTERVAL: between two deliveries of an endpoint's metrics."""
+    offline_interval: float = 5.0
+    """HEADRACE_LOCAL_OFFLINE_INTERVAL: between two deliveries to offline feature stores."""
     archive_bytes: int = 20 * 2**30
     """HEADRACE_LOCAL_ARCHIVE_BYTES: what a model archive may hold unpacked."""
     opt_ml: bool = True
@@ -54,6 +56,7 @@ class Settings:
             invocation_timeout=number("INVOCATION_TIMEOUT", cls.invocation_timeout),
             capture_interval=number("CAPTURE_INTERVAL", cls.capture_interval),
             metrics_interval=number("METRICS_INTERVAL", cls.metrics_interval),
+            offline_interval=number("OFFLINE_INTERVAL", cls.offline_interval),
             archive_bytes=int(number("ARCHIVE_BYTES", cls.archive_bytes)),
             opt_ml=environ.get("HEADRACE_LOCAL_OPT_ML", "1") != "0",
             images=((Path(extra),) if extra else ()) + cls.images,

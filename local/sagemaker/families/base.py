@@ -76,6 +76,9 @@ class Family:
     def start(self) -> None:
         """Take up what was running when the emulator stopped."""
 
+    def close(self) -> None:
+        """Deliver what is left and leave records as they are, for the next start."""
+
     def changed(self, record: Record) -> None:
         """Tell the world of a record that was made or changed."""
 
