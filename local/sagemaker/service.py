@@ -21,6 +21,7 @@ from local.sagemaker.families.processing import ProcessingJobs
 from local.sagemaker.families.registry import ModelPackageGroups, ModelPackages
 from local.sagemaker.families.tags import Tags
 from local.sagemaker.families.training import TrainingJobs
+from local.sagemaker.families.transform import TransformJobs
 from local.sagemaker.hosting.invocation import Answer, Runtime, error_body
 from local.sagemaker.images import Images
 from local.sagemaker.jobs import Jobs
@@ -62,6 +63,7 @@ class SageMaker:
         self._families: list[Family] = [
             TrainingJobs(self._context),
             ProcessingJobs(self._context),
+            TransformJobs(self._context),
             Models(self._context),
             EndpointConfigs(self._context),
             self._endpoints,

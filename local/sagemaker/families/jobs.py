@@ -118,13 +118,18 @@ def fetch(s3: S3, source: Record, folder: Path, context: Context, role: str) -> 
             s3.download_manifest(uri, folder)
         else:
             s3.download_prefix(uri, folder)
-    except NothingFoundError as error:
-        bucket = Location.of(uri).bucket
-        raise JobFailedError(
-            f"ClientError: Data download failed:{error} given in input data source. Please ensure "
-            f"that the bucket exists in the selected region ({context.cloud.region}), that objects "
-            f'exist under that S3 prefix, and that the role "{role}" has "s3:ListBucket" '
-            f'permissions on bucket "{bucket}".'
-        ) from error
     except TransferError as error:
-        raise JobFailedError(f"ClientError: Data download failed:{error}") from error
+        raise download_failure(error, uri, context, role) from error
+
+
+def download_failure(error: TransferError, uri: str, context: Context, role: str) -> JobFailedError:
+    """Return the failure of a job whose input did not come, in AWS's words."""
+    if not isinstance(error, NothingFoundError):
+        return JobFailedError(f"ClientError: Data download failed:{error}")
+    bucket = Location.of(uri).bucket
+    return JobFailedError(
+        f"ClientError: Data download failed:{error} given in input data source. Please ensure "
+        f"that the bucket exists in the selected region ({context.cloud.region}), that objects "
+        f'exist under that S3 prefix, and that the role "{role}" has "s3:ListBucket" '
+        f'permissions on bucket "{bucket}".'
+    )

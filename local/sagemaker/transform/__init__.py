@@ -1,0 +1,1 @@
+"""Batch transform's data: split into records, filtered, sent, joined and put together again."""
