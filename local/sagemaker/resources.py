@@ -35,6 +35,7 @@ class Kind:
     duplicate: str
     slug: str
     duplicate_code: str = "ValidationException"
+    missing_code: str = "ValidationException"
     order: str = "Ascending"
     status: str = ""
     list_operation: str = ""
@@ -92,7 +93,8 @@ class Resources:
 
     def not_found(self, name: str) -> ServiceError:
         """Return what AWS answers for a resource that does not exist."""
-        return invalid(self.kind.missing.format(name=name, arn=self.arn(name)))
+        message = self.kind.missing.format(name=name, arn=self.arn(name))
+        return ServiceError(self.kind.missing_code, message)
 
     def create(self, name: str, record: Record, **members: Any) -> Record:
         """Add a record with its ARN and times, and tell of it."""
