@@ -3,6 +3,7 @@
 PYTHON ?= python3
 UV     := .venv/setup/bin/uv
 READY  := .venv/dev/.ready .venv/local/.ready .venv/sam/.ready .venv/tabular/.ready
+CLIENTS := cli sdk2 sdk3 mlflow
 export PATH := $(CURDIR)/.venv/dev/bin:$(CURDIR)/.venv/sam/bin:$(CURDIR)/.venv/setup/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 # Compiled once, not at every start of every process.
@@ -11,10 +12,10 @@ export PYTHONDONTWRITEBYTECODE :=
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint build up down docs clean
+.PHONY: help setup demo test check conformance lint build up down docs clean
 
 help:  ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: setup  ## Play the whole journey on this machine, on real data
 	headrace demo
@@ -23,6 +24,9 @@ test: setup .venv/checkov/.ready  ## Run every test
 	python -m pytest --numprocesses 2 --dist loadfile tests
 
 check: lint test  ## Lint, type-check and test: what continuous integration wants
+
+conformance: setup $(CLIENTS:%=.venv/conformance-%/.ready)  ## Play boto3, the AWS CLI, the SageMaker SDKs and MLflow against it
+	python -m pytest tests/conformance --table docs/conformance.md
 
 setup: $(READY) .venv/data.ready  ## Install everything into the clone
 
@@ -67,6 +71,7 @@ $(eval $(call environment,local,requirements/local.txt))
 $(eval $(call environment,sam,requirements/sam.txt))
 $(eval $(call environment,checkov,requirements/checkov.txt))
 $(eval $(call environment,tabular,containers/tabular/requirements.txt))
+$(foreach client,$(CLIENTS),$(eval $(call environment,conformance-$(client),requirements/conformance-$(client).txt)))
 
 # The example data of models/credit-risk, by pinned hash.
 .venv/data.ready: tools/data.py .venv/dev/.ready
