@@ -9,8 +9,8 @@ A mapping file is a list; the first entry whose `image` glob matches the whole U
       serve: [-m, headrace_tabular.serve]
 
 `train`, `serve` and `process` are what `docker run IMAGE train`, `... serve` and `... ` would run:
-arguments of `python` if one is given, else a whole command. `environment` is the image's ENV.
-Relative paths start at `root`: the repository for local/images.yaml, else the file's own folder.
+arguments of `python` if one is given, else a whole command. `environment` is the image's ENV, and
+`path` are folders that come first in the container's PATH. Relative paths start at `root`: the repository for local/images.yaml, else the file's own folder.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import yaml
 from local.sagemaker.errors import invalid
 from local.sagemaker.settings import REPOSITORY
 
-_FIELDS = {"image", "python", "pythonpath", "environment", "train", "serve", "process"}
+_FIELDS = {"image", "python", "pythonpath", "path", "environment", "train", "serve", "process"}
 _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -37,6 +37,7 @@ class Image:
     uri: str
     python: Path | None = None
     pythonpath: tuple[Path, ...] = ()
+    path: tuple[Path, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     commands: dict[str, list[str]] = field(default_factory=dict)
 
@@ -59,7 +60,8 @@ class Image:
 
     def variables(self) -> dict[str, str]:
         """Return the image's own environment; nothing of the machine's is in it."""
-        path = f"{self.python.parent}:{_SYSTEM_PATH}" if self.python else _SYSTEM_PATH
+        own = [*self.path, *([self.python.parent] if self.python else [])]
+        path = os.pathsep.join([*map(str, own), _SYSTEM_PATH])
         python = {"PYTHONPATH": os.pathsep.join(map(str, self.pythonpath))}
         return {
             "PATH": path,
@@ -113,6 +115,7 @@ def _image(uri: str, entry: dict[str, Any], root: Path) -> Image:
         uri=uri,
         python=root / entry["python"] if "python" in entry else None,
         pythonpath=tuple(root / path for path in entry.get("pythonpath", [])),
+        path=tuple(root / path for path in entry.get("path", [])),
         environment={key: str(value) for key, value in entry.get("environment", {}).items()},
         commands={
             command: [_command_part(str(part), root) for part in entry[command]]
