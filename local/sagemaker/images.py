@@ -10,7 +10,8 @@ A mapping file is a list; the first entry whose `image` glob matches the whole U
 
 `train`, `serve` and `process` are what `docker run IMAGE train`, `... serve` and `... ` would run:
 arguments of `python` if one is given, else a whole command. `environment` is the image's ENV, and
-`path` are folders that come first in the container's PATH. Relative paths start at `root`: the repository for local/images.yaml, else the file's own folder.
+`path` are folders that come first in the container's PATH. Relative paths
+start at `root`: the repository for local/images.yaml, else the file's own folder.
 """
 
 from __future__ import annotations

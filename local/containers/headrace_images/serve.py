@@ -1,4 +1,4 @@
-"""The `serve` command of the local framework images: the user's module, or the image's algorithm."""
+"""The `serve` command of the framework images: the user's module, or the image's algorithm."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def load() -> Invoke:
         return inference.Handler(inference.load_module(program), str(model))
     if not algorithm:
         raise contract.UserError(
-            "This image needs a script: set SAGEMAKER_PROGRAM, or put code/inference.py into the model"
+            "This image needs a script: set SAGEMAKER_PROGRAM, or give the model code/inference.py"
         )
     handler: Invoke = importlib.import_module(f"headrace_images.{algorithm}.serve").Handler()
     return handler

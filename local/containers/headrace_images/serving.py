@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
-import traceback
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol, TypeAlias
 
-from headrace_images import contract
-
 Answer: TypeAlias = tuple[bytes, str]
+logger = logging.getLogger(__name__)
 
 
 class RefusalError(Exception):
@@ -33,7 +32,7 @@ class Invoke(Protocol):
 
 
 class Server(ThreadingHTTPServer):
-    """Answers many connections, and one invocation at a time, as one worker of AWS's images does."""
+    """Answers many connections, one invocation at a time, as a worker of AWS's images does."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -72,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
         except RefusalError as error:
             self._answer(error.status, str(error).encode(), "text/plain")
         except Exception as error:  # a request's boundary: the user's code may raise anything
-            contract.log(traceback.format_exc())
+            logger.exception("%s", self.path)
             reason = f"{type(error).__name__}: {error}"
             self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, reason.encode(), "text/plain")
         else:

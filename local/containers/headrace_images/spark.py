@@ -10,6 +10,8 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -17,20 +19,20 @@ from headrace_images import contract
 
 
 def main(arguments: list[str]) -> int:
-    """Become spark-submit; return 1 with the reason if Spark is not installed here."""
+    """Run spark-submit; return its exit code, 1 if Spark is not installed here."""
     package = importlib.util.find_spec("pyspark")
-    reason = ""
     if package is None or package.origin is None:
-        reason = f"Spark does not run: {contract.advice('pyspark')}"
-    elif shutil.which("java") is None and "JAVA_HOME" not in os.environ:
-        reason = "Spark does not run: there is no Java here; install a JRE, or set JAVA_HOME"
-    if reason or package is None or package.origin is None:
-        contract.log(reason)
+        contract.log(f"Spark does not run: {contract.advice('pyspark')}")
+        return 1
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        contract.log("Spark does not run: there is no Java here; install a JRE, or set JAVA_HOME")
         return 1
     submit = Path(package.origin).parent / "bin" / "spark-submit"
     argv = [str(submit), *options(arguments)]
     contract.log(" ".join(argv))
-    os.execv(submit, argv)  # noqa: S606 - a container's last step is to become its command
+    process = subprocess.Popen(argv)
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    return process.wait()
 
 
 def options(arguments: list[str]) -> list[str]:

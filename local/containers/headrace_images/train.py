@@ -7,11 +7,14 @@ same way, by whether a script was given.
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 import traceback
 
 from headrace_images import contract, script
+
+logger = logging.getLogger(__name__)
 
 
 def main() -> int:
@@ -35,10 +38,9 @@ def main() -> int:
         contract.write_failure(str(error))
         contract.log(str(error))
         return 1
-    except Exception as error:  # the container's boundary: the reason goes to the failure file
-        trace = traceback.format_exc()
-        sys.stderr.write(trace)
-        contract.write_failure(f"framework error:\n{type(error).__name__}: {error}\n{trace}")
+    except Exception:  # the container's boundary: the reason goes to the failure file
+        logger.exception("framework error")
+        contract.write_failure(f"framework error:\n{traceback.format_exc(limit=-2)}")
         return 1
     return 0
 

@@ -40,10 +40,9 @@ class Handler:
         """Predict. Raises RefusalError."""
         rows = self._rows(body, content_type)
         best = self._booster.attr("best_iteration")
+        end = int(best) + 1 if best else 0
         predicted = self._booster.predict(
-            rows.matrix(),
-            iteration_range=(0, int(best) + 1 if best else 0),
-            validate_features=False,
+            rows.matrix(), iteration_range=(0, end), validate_features=False
         )
         return encode(predicted, accept)
 
@@ -63,8 +62,8 @@ class Handler:
         elif given > expected or (kind == "csv" and given != expected):
             raise RefusalError(
                 400,
-                f"Unable to evaluate payload provided: Feature size of {kind} inference data {given}"
-                f" is not consistent with feature size of trained model {expected}.",
+                f"Unable to evaluate payload provided: Feature size of {kind} inference data "
+                f"{given} is not consistent with feature size of trained model {expected}.",
             )
         else:
             rows = Rows(rows.x)

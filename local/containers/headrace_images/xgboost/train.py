@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,7 +76,7 @@ def _cluster(hosts: list[str], current: str) -> Iterator[bool]:
         yield True
         return
     tracker = None
-    address = _address(min(hosts))
+    address = socket.gethostbyname(min(hosts))
     if is_first:
         tracker = RabitTracker(
             n_workers=len(hosts), host_ip=address, port=_TRACKER_PORT, sortby="task"
@@ -88,12 +89,6 @@ def _cluster(hosts: list[str], current: str) -> Iterator[bool]:
         collective.finalize()
     if tracker:
         tracker.wait_for()
-
-
-def _address(host: str) -> str:
-    import socket
-
-    return socket.gethostbyname(host)
 
 
 def _connect(address: str, rank: int) -> None:
@@ -168,7 +163,7 @@ def _train(given: dict[str, Any], train: Any, validation: Any) -> Any:
         raise UserError(f"XGB train call failed with exception:\n{error}") from error
 
 
-class Log(xgboost.callback.TrainingCallback):
+class Log(xgboost.callback.TrainingCallback):  # type: ignore[misc]  # XGBoost is untyped here
     """Writes each round's evaluation as AWS's container does, tabs spelled `#011`."""
 
     def __init__(self, done: int) -> None:
@@ -187,7 +182,7 @@ class Log(xgboost.callback.TrainingCallback):
         return False
 
 
-class StopOnTermination(xgboost.callback.TrainingCallback):
+class StopOnTermination(xgboost.callback.TrainingCallback):  # type: ignore[misc]  # XGBoost is untyped here
     """Ends the training after the round in which SIGTERM came, so that its model is kept."""
 
     def __init__(self) -> None:
@@ -203,7 +198,7 @@ class StopOnTermination(xgboost.callback.TrainingCallback):
         return self._stopped
 
 
-class Checkpoints(xgboost.callback.TrainingCallback):
+class Checkpoints(xgboost.callback.TrainingCallback):  # type: ignore[misc]  # XGBoost is untyped here
     """Keeps the last rounds' models in the job's checkpoint folder, for a restart."""
 
     def __init__(self, folder: Path) -> None:
