@@ -32,6 +32,17 @@ class Settings:
     """HEADRACE_LOCAL_METRICS_INTERVAL: between two deliveries of an endpoint's metrics."""
     offline_interval: float = 5.0
     """HEADRACE_LOCAL_OFFLINE_INTERVAL: between two deliveries to offline feature stores."""
+    serverless_idle: float = 300.0
+    """HEADRACE_LOCAL_SERVERLESS_IDLE: after which a serverless variant's process is taken down."""
+    loaded_models: int = 8
+    """HEADRACE_LOCAL_LOADED_MODELS: models that a multi-model container holds in memory."""
+    async_concurrency: int = 4
+    """HEADRACE_LOCAL_ASYNC_CONCURRENCY: asynchronous requests at once per instance, unless the
+    endpoint says (AWS then "chooses an optimal value")."""
+    monitoring_hour: float = 3600.0
+    """HEADRACE_LOCAL_MONITORING_HOUR: what an hour of a monitoring schedule lasts."""
+    monitoring_delay: float = 1200.0
+    """HEADRACE_LOCAL_MONITORING_DELAY: how late, at most, a scheduled run starts (as on AWS)."""
     archive_bytes: int = 20 * 2**30
     """HEADRACE_LOCAL_ARCHIVE_BYTES: what a model archive may hold unpacked."""
     opt_ml: bool = True
@@ -57,6 +68,11 @@ class Settings:
             capture_interval=number("CAPTURE_INTERVAL", cls.capture_interval),
             metrics_interval=number("METRICS_INTERVAL", cls.metrics_interval),
             offline_interval=number("OFFLINE_INTERVAL", cls.offline_interval),
+            serverless_idle=number("SERVERLESS_IDLE", cls.serverless_idle),
+            loaded_models=int(number("LOADED_MODELS", cls.loaded_models)),
+            async_concurrency=int(number("ASYNC_CONCURRENCY", cls.async_concurrency)),
+            monitoring_hour=number("MONITORING_HOUR", cls.monitoring_hour),
+            monitoring_delay=number("MONITORING_DELAY", cls.monitoring_delay),
             archive_bytes=int(number("ARCHIVE_BYTES", cls.archive_bytes)),
             opt_ml=environ.get("HEADRACE_LOCAL_OPT_ML", "1") != "0",
             images=((Path(extra),) if extra else ()) + cls.images,
