@@ -16,7 +16,11 @@ from local.sagemaker.errors import ServiceError, not_implemented
 from local.sagemaker.families.base import Context, Family
 from local.sagemaker.families.endpoint_configs import EndpointConfigs
 from local.sagemaker.families.endpoints import Endpoints
+from local.sagemaker.families.feature_groups import FeatureGroups
+from local.sagemaker.families.feature_records import FeatureRecords
+from local.sagemaker.families.job_definitions import FAMILIES as JOB_DEFINITIONS
 from local.sagemaker.families.models import Models
+from local.sagemaker.families.monitoring import MonitoringSchedules
 from local.sagemaker.families.processing import ProcessingJobs
 from local.sagemaker.families.registry import ModelPackageGroups, ModelPackages
 from local.sagemaker.families.tags import Tags
@@ -60,17 +64,22 @@ class SageMaker:
         self._runtime = Runtime(self._context)
         self._endpoints = Endpoints(self._context, self._runtime)
         self._packages = ModelPackages(self._context)
+        features = FeatureGroups(self._context)
         self._families: list[Family] = [
             TrainingJobs(self._context),
             ProcessingJobs(self._context),
+            *(family(self._context) for family in JOB_DEFINITIONS),
+            MonitoringSchedules(self._context),
             TransformJobs(self._context),
             Models(self._context),
             EndpointConfigs(self._context),
             self._endpoints,
             ModelPackageGroups(self._context),
             self._packages,
+            features,
         ]
         self._handlers: dict[str, Handler] = Tags(self._context).operations()
+        self._handlers |= FeatureRecords(features).operations()
         for family in self._families:
             self._handlers |= family.operations()
 

@@ -59,6 +59,15 @@ def operation(method: Method) -> Method:
     return method
 
 
+def operations_of(family: object) -> dict[str, Handler]:
+    """Return the methods that are marked as operations, by the operations' names."""
+    return {
+        "".join(word.capitalize() for word in attribute.split("_")): getattr(family, attribute)
+        for attribute in dir(type(family))
+        if getattr(getattr(type(family), attribute), "is_operation", False)
+    }
+
+
 class Family:
     """Operations on one kind of resource.
 
@@ -97,11 +106,7 @@ class Family:
         }
         named = {"List": kind.lists}
         handlers = {named.get(verb, verb + kind.name): derived[verb] for verb in self.generic}
-        for attribute in dir(type(self)):
-            if getattr(getattr(type(self), attribute), "is_operation", False):
-                name = "".join(word.capitalize() for word in attribute.split("_"))
-                handlers[name] = getattr(self, attribute)
-        return handlers
+        return {**handlers, **operations_of(self)}
 
     def _delete(self, request: Record) -> None:
         self.resources.delete(request[self.kind.key])
