@@ -75,6 +75,7 @@ def make_aws(state: Path) -> LocalAws:
         HEADRACE_LOCAL_PING_TIMEOUT="5",
         HEADRACE_LOCAL_METRICS_INTERVAL="0.5",
         HEADRACE_LOCAL_CAPTURE_INTERVAL="0.5",
+        HEADRACE_LOCAL_OFFLINE_INTERVAL="0.5",
     )
 
 
