@@ -37,6 +37,8 @@ class Context:
     """Carry out an operation of the control plane, for families that build on others."""
     observers: list[Callable[[str, Record], None]] = field(default_factory=list)
     """Told the kind's name and the record of whatever was made or changed; they must be quick."""
+    metric_observers: list[Callable[[str, str, float], None]] = field(default_factory=list)
+    """Told the job, the metric and the value of whatever a training job emits; be quick, too."""
 
     def assume(self, role_arn: str, session: str) -> dict[str, str]:
         """Return a role's credentials. Raises AWS's refusal of a role it cannot assume."""

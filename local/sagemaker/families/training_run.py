@@ -102,6 +102,8 @@ class TrainingRun:
                 continue  # CloudWatch takes no NaN, and JSON has none
             now = time.time()
             self.metrics[name] = {"MetricName": name, "Value": value, "Timestamp": now}
+            for observe in self.context.metric_observers:
+                observe(self.name, name, value)
             dimensions = [{"Name": "TrainingJobName", "Value": self.name}]
             datum = {"MetricName": name, "Value": value, "Timestamp": now, "Dimensions": dimensions}
             try:
