@@ -251,8 +251,8 @@ class FeatureGroups(Family):
 
     def _remove(self, name: str) -> None:
         """Deliver a deleted group's rows and forget it."""
-        folder = self.resources.get(name)["_folder"]
-        reason = self.offline.deliver(folder)
+        group = self.resources.get(name)
+        reason = self.offline.deliver(group["_folder"]) if "OfflineStoreConfig" in group else ""
         if reason:
             reason = f"Rows could not be delivered; deleting again discards them. {reason}"
             change = {"FeatureGroupStatus": "DeleteFailed", "FailureReason": reason[:1024]}
