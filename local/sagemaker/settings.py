@@ -24,6 +24,11 @@ class Settings:
     """HEADRACE_LOCAL_SERVE_STOP_GRACE: the same for a serving container."""
     ping_timeout: float = 240.0
     """HEADRACE_LOCAL_PING_TIMEOUT: how long a serving container may take to answer /ping."""
+    ping_interval: float = 10.0
+    """HEADRACE_LOCAL_PING_INTERVAL: between two pings of a container that serves; it is replaced
+    after three failures in a row."""
+    bake_scale: float = 1.0
+    """HEADRACE_LOCAL_BAKE_SCALE: what a second of a deployment's bake lasts."""
     invocation_timeout: float = 60.0
     """HEADRACE_LOCAL_INVOCATION_TIMEOUT: how long a container may take to answer a request."""
     capture_interval: float = 1.0
@@ -64,6 +69,8 @@ class Settings:
             stop_grace=number("STOP_GRACE", cls.stop_grace),
             serve_stop_grace=number("SERVE_STOP_GRACE", cls.serve_stop_grace),
             ping_timeout=number("PING_TIMEOUT", cls.ping_timeout),
+            ping_interval=number("PING_INTERVAL", cls.ping_interval),
+            bake_scale=number("BAKE_SCALE", cls.bake_scale),
             invocation_timeout=number("INVOCATION_TIMEOUT", cls.invocation_timeout),
             capture_interval=number("CAPTURE_INTERVAL", cls.capture_interval),
             metrics_interval=number("METRICS_INTERVAL", cls.metrics_interval),
