@@ -10,8 +10,9 @@ A mapping file is a list; the first entry whose `image` glob matches the whole U
 
 `train`, `serve` and `process` are what `docker run IMAGE train`, `... serve` and `... ` would run:
 arguments of `python` if one is given, else a whole command. `environment` is the image's ENV, and
-`path` are folders that come first in the container's PATH. Relative paths
-start at `root`: the repository for local/images.yaml, else the file's own folder.
+`path` are folders that come first in the container's PATH. `multi_model: true` stands for the label
+com.amazonaws.sagemaker.capabilities.multi-models: its server has the API of many models. Relative
+paths start at `root`: the repository for local/images.yaml, else the file's own folder.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ import yaml
 from local.sagemaker.errors import invalid
 from local.sagemaker.settings import REPOSITORY
 
-_FIELDS = {"image", "python", "pythonpath", "path", "environment", "train", "serve", "process"}
+_COMMANDS = ("train", "serve", "process")
+_FIELDS = {"image", "python", "pythonpath", "path", "environment", "multi_model", *_COMMANDS}
 _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -41,6 +43,7 @@ class Image:
     path: tuple[Path, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     commands: dict[str, list[str]] = field(default_factory=dict)
+    multi_model: bool = False
 
     def argv(
         self, command: str, entrypoint: list[str] | None = None, arguments: list[str] | None = None
@@ -120,9 +123,10 @@ def _image(uri: str, entry: dict[str, Any], root: Path) -> Image:
         environment={key: str(value) for key, value in entry.get("environment", {}).items()},
         commands={
             command: [_command_part(str(part), root) for part in entry[command]]
-            for command in ("train", "serve", "process")
+            for command in _COMMANDS
             if command in entry
         },
+        multi_model=bool(entry.get("multi_model")),
     )
 
 

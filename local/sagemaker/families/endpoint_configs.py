@@ -1,4 +1,4 @@
-"""Endpoint configs: which models an endpoint runs, and with what share of the traffic."""
+"""Endpoint configs: which models an endpoint runs, how, and with what share of the traffic."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from local.sagemaker import events
 from local.sagemaker.errors import invalid, not_implemented
 from local.sagemaker.families.base import Context, Family, operation
 from local.sagemaker.families.models import Models
+from local.sagemaker.hosting import serverless
 from local.sagemaker.resources import Kind, Resources
 from local.sagemaker.store import Record
 
@@ -18,8 +19,8 @@ KIND = Kind(
     duplicate='Cannot create already existing endpoint configuration "{arn}".',
     order="Descending",
 )
-_REFUSED = ("AsyncInferenceConfig", "ExplainerConfig", "ShadowProductionVariants")
-_REFUSED_OF_VARIANT = ("ServerlessConfig", "InstancePools", "ManagedInstanceScaling")
+_REFUSED = ("ExplainerConfig",)
+_REFUSED_OF_VARIANT = ("InstancePools", "ManagedInstanceScaling")
 
 
 class EndpointConfigs(Family):
@@ -45,16 +46,29 @@ class EndpointConfigs(Family):
         for member in _REFUSED:
             if member in request:
                 raise not_implemented(f"CreateEndpointConfig with {member}")
-        names = [variant["VariantName"] for variant in request["ProductionVariants"]]
+        production = request["ProductionVariants"]
+        shadows = request.get("ShadowProductionVariants", [])
+        names = [variant["VariantName"] for variant in [*production, *shadows]]
         if len(names) != len(set(names)):
             raise invalid("Variant names must be unique within an endpoint configuration.")
-        variants = [self._check(variant) for variant in request["ProductionVariants"]]
-        changes: dict[str, Any] = {"ProductionVariants": variants}
+        if shadows and (len(production), len(shadows)) != (1, 1):
+            raise invalid(
+                "With ShadowProductionVariants exactly one production variant and one shadow "
+                "variant must be given."
+            )
+        models = [self._model(variant) for variant in [*production, *shadows]]
+        if any("ServerlessConfig" in variant for variant in [*production, *shadows]):
+            serverless.check(request, models)
+        _check_asynchronous(request)
+        changes: dict[str, Any] = {"ProductionVariants": [_settled(each) for each in production]}
+        if shadows:
+            changes["ShadowProductionVariants"] = [_settled(each) for each in shadows]
         if capture := request.get("DataCaptureConfig"):
             changes["DataCaptureConfig"] = {"EnableCapture": True, **capture}
         return self.resources.create(request["EndpointConfigName"], {**request, **changes})
 
-    def _check(self, variant: Record) -> Record:
+    def _model(self, variant: Record) -> Record:
+        """Return a variant's model. Raises what AWS answers to a variant that cannot be."""
         for member in _REFUSED_OF_VARIANT:
             if member in variant:
                 raise not_implemented(f"A production variant with {member}")
@@ -63,5 +77,24 @@ class EndpointConfigs(Family):
         strategy = variant.get("RoutingConfig", {}).get("RoutingStrategy", "RANDOM")
         if strategy not in ("RANDOM", "LEAST_OUTSTANDING_REQUESTS"):
             raise not_implemented(f"RoutingStrategy {strategy}")
-        self._models.get(variant["ModelName"])
-        return {"InitialInstanceCount": 1, "InitialVariantWeight": 1.0, **variant}
+        return self._models.get(variant["ModelName"])
+
+
+def _settled(variant: Record) -> Record:
+    """Return a variant with its defaults: a serverless one has no instances to count."""
+    counted = {} if "ServerlessConfig" in variant else {"InitialInstanceCount": 1}
+    return {**counted, "InitialVariantWeight": 1.0, **variant}
+
+
+def _check_asynchronous(request: Record) -> None:
+    config = request.get("AsyncInferenceConfig")
+    if config is None:
+        return
+    output = config["OutputConfig"]
+    if "S3OutputPath" not in output:
+        raise not_implemented("AsyncInferenceConfig without S3OutputPath")
+    if output.get("NotificationConfig", {}).get("IncludeInferenceResponseIn"):
+        raise not_implemented("IncludeInferenceResponseIn")
+    for member in ("DataCaptureConfig", "ShadowProductionVariants"):
+        if member in request:
+            raise not_implemented(f"AsyncInferenceConfig with {member}")

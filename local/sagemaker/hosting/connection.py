@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 
 _RESPONSE_LIMIT = 64 * 2**20
@@ -26,6 +27,10 @@ class Response:
     body: bytes
 
 
+OnPart = Callable[[Response, bytes], None]
+"""Told the head (a response without a body) and a piece of the body, as pieces come."""
+
+
 class _Connection(asyncio.Protocol):
     """One connection; one request at a time."""
 
@@ -35,6 +40,8 @@ class _Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._head: tuple[int, dict[str, str]] | None = None
         self._answer: asyncio.Future[Response] | None = None
+        self._on_part: OnPart | None = None
+        self._passed_on = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP
@@ -50,11 +57,15 @@ class _Connection(asyncio.Protocol):
         else:
             answer.set_exception(ContainerConnectionError(str(exc or "connection closed")))
 
-    def request(self, data: bytes) -> asyncio.Future[Response]:
-        """Send a request; the future is its response."""
+    def request(self, data: bytes, on_part: OnPart | None = None) -> asyncio.Future[Response]:
+        """Send a request; the future is its response.
+
+        `on_part` gets the body of a 2xx response, which then has none of its own.
+        """
         assert self.transport is not None  # noqa: S101 - connected before it is handed out
         self._buffer.clear()
         self._head = None
+        self._on_part, self._passed_on = on_part, 0
         self._answer = asyncio.get_running_loop().create_future()
         self.transport.write(data)
         return self._answer
@@ -118,6 +129,8 @@ class _Connection(asyncio.Protocol):
         """Return the body if all of it is here."""
         assert self._head is not None  # noqa: S101 - read before
         status, headers = self._head
+        if self._on_part and 200 <= status < 300:
+            return self._pass_on(self._on_part, Response(status, headers, b""))
         if self._is_chunked:
             return self._read_chunks()
         if status in (204, 304):
@@ -147,6 +160,28 @@ class _Connection(asyncio.Protocol):
             body += self._buffer[start : start + size]
             position = start + size + 2
 
+    def _pass_on(self, on_part: OnPart, head: Response) -> bytes | None:
+        """Hand on what of the body is here; return b"" when that was the last of it."""
+        if self._is_chunked:
+            while (end := self._buffer.find(b"\r\n")) >= 0:
+                size = int(self._buffer[:end].split(b";")[0], 16)
+                start = end + 2
+                if len(self._buffer) < start + size + 2:
+                    return None
+                if size == 0:
+                    return b""
+                on_part(head, bytes(self._buffer[start : start + size]))
+                del self._buffer[: start + size + 2]
+            return None
+        if self._buffer:
+            on_part(head, bytes(self._buffer))
+            self._passed_on += len(self._buffer)
+            self._buffer.clear()
+        if "content-length" not in head.headers:
+            self.reusable = False
+            return None
+        return b"" if self._passed_on >= int(head.headers["content-length"]) else None
+
     def _limit(self, size: int) -> None:
         if size > _RESPONSE_LIMIT:
             raise ValueError(f"more than {_RESPONSE_LIMIT} bytes")
@@ -168,8 +203,8 @@ class Pool:
         self._idle: list[_Connection] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def send(self, data: bytes, limit: float) -> Response:
-        """Send a request and return the response.
+    async def send(self, data: bytes, limit: float, on_part: OnPart | None = None) -> Response:
+        """Send a request and return the response; `on_part` as `_Connection.request` says.
 
         Raises ContainerConnectionError, TimeoutError after `limit` seconds. A request on an idle
         connection that the container had closed meanwhile is sent again on a new one.
@@ -180,7 +215,7 @@ class Pool:
         connection = self._take()
         if connection:
             try:
-                return await self._ask(connection, data, limit)
+                return await self._ask(connection, data, limit, on_part)
             except ContainerConnectionError:
                 if connection.answered_something:
                     raise
@@ -188,7 +223,7 @@ class Pool:
             _, connection = await loop.create_connection(_Connection, "127.0.0.1", self.port)
         except OSError as error:
             raise ContainerConnectionError(str(error)) from error
-        return await self._ask(connection, data, limit)
+        return await self._ask(connection, data, limit, on_part)
 
     def close(self) -> None:
         """Forget the idle connections; the container's end closes them."""
@@ -201,10 +236,12 @@ class Pool:
                 return connection
         return None
 
-    async def _ask(self, connection: _Connection, data: bytes, limit: float) -> Response:
+    async def _ask(
+        self, connection: _Connection, data: bytes, limit: float, on_part: OnPart | None
+    ) -> Response:
         try:
             async with asyncio.timeout(limit):
-                response = await connection.request(data)
+                response = await connection.request(data, on_part)
         except BaseException:  # a cancelled or late answer must not meet the next request
             connection.close()
             raise

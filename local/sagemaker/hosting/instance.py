@@ -1,14 +1,18 @@
-"""What a variant's instances are made of: model data, environment and command of a container."""
+"""What a variant's instances are: one container or several, with their model data."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from local.sagemaker import toolkit
 from local.sagemaker.errors import ServiceError
-from local.sagemaker.hosting.replica import Replica, Serving, unpack_once
+from local.sagemaker.hosting.asking import LOG_GROUP, Call, Container
+from local.sagemaker.hosting.connection import Response
+from local.sagemaker.hosting.multi_model import MultiModel
+from local.sagemaker.hosting.pipeline import Chain
+from local.sagemaker.hosting.replica import Serving, unpack_once
 from local.sagemaker.images import Image
 from local.sagemaker.processes import Command
 from local.sagemaker.store import Record
@@ -17,11 +21,35 @@ from local.sagemaker.transfer import S3, TransferError, extract
 if TYPE_CHECKING:
     from local.sagemaker.families.base import Context
 
-LOG_GROUP = "/aws/sagemaker/Endpoints"
-
 
 class DeploymentError(Exception):
     """A deployment failed; the message is the endpoint's FailureReason."""
+
+
+class Instance(Protocol):
+    """One of a variant's instances: a container, or several that work together."""
+
+    outstanding: int
+    """Requests under way."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is healthy."""
+
+    def start(self) -> None:
+        """Start its containers."""
+
+    def wait_ready(self, limit: float) -> None:
+        """Wait until it is healthy. Raises UnhealthyError after `limit` seconds."""
+
+    def stop(self) -> None:
+        """Stop its containers, with their grace."""
+
+    def kill(self) -> None:
+        """Stop its containers at once."""
+
+    async def answer(self, call: Call) -> Response:
+        """Answer a call with status 2xx. Raises ServiceError."""
 
 
 def maker(
@@ -33,7 +61,7 @@ def maker(
     *,
     log_group: str = "",
     environment: dict[str, str] | None = None,
-) -> Callable[[int], Replica]:
+) -> Callable[[int], Instance]:
     """Return what makes a variant's instance of a number, not started yet.
 
     `log_group` is the endpoint's own unless given; `environment` adds to that of every container.
@@ -42,29 +70,48 @@ def maker(
     log_group = log_group or f"{LOG_GROUP}/{endpoint}"
     name = variant["VariantName"]
     model = deployment["models"][variant["ModelName"]]
-    container = model["_container"]
-    settings = {**container.get("Environment", {}), **(environment or {})}
-    container = {**container, "Environment": settings}
+    definitions = definitions_of(model)
     try:
         credentials = context.assume(model["ExecutionRoleArn"], f"{endpoint}-{name}"[:64])
-        image = context.images.find(container["Image"])
+        images = [context.images.find(definition["Image"]) for definition in definitions]
     except ServiceError as error:
         raise DeploymentError(error.message) from error
     given = None if model.get("EnableNetworkIsolation") else credentials
 
-    def make(number: int) -> Replica:
-        tree = folder / name / str(number)
+    def contain(number: int, place: int) -> Container:
+        definition = definitions[place]
+        settings = {**definition.get("Environment", {}), **(environment or {})}
+        definition = {**definition, "Environment": settings}
+        tree, stream, shown = folder / name / str(number), f"{name}/i-{number:017x}", "primary"
+        if len(definitions) > 1:
+            shown = definition["ContainerHostname"]
+            tree, stream = tree / shown, f"{stream}/{shown}"
         toolkit.make_tree(tree)
-        _bring_model(context, credentials, container, tree / "model")
         serving = Serving(
             processes=context.processes,
-            command=_serve_command(context, image, container, tree, given),
-            log=context.logs.stream(log_group, f"{name}/i-{number:017x}"),
+            command=_serve_command(context, images[place], definition, tree, given),
+            log=context.logs.stream(log_group, stream),
             stop_grace=context.settings.serve_stop_grace,
         )
-        return Replica(serving)
+        if definition.get("Mode") == "MultiModel":
+            return MultiModel(serving, shown, context, credentials, definition, tree)
+        _bring_model(context, credentials, definition, tree / "model")
+        return Container(serving, shown)
+
+    def make(number: int) -> Instance:
+        containers = [contain(number, place) for place in range(len(definitions))]
+        if len(containers) == 1:
+            return containers[0]
+        mode = model.get("InferenceExecutionConfig", {}).get("Mode", "Serial")
+        return Chain(containers, direct=mode == "Direct")
 
     return make
+
+
+def definitions_of(model: Record) -> list[Record]:
+    """Return a model's container definitions, in their order."""
+    found: list[Record] = model.get("_containers") or [model["_container"]]
+    return found
 
 
 def _serve_command(
@@ -76,6 +123,7 @@ def _serve_command(
         **image.variables(),
         "SM_MODEL_DIR": f"{root}/model",
         "SAGEMAKER_BIND_TO_HOST": "127.0.0.1",
+        **({"SAGEMAKER_MULTI_MODEL": "true"} if container.get("Mode") == "MultiModel" else {}),
         **container.get("Environment", {}),
     }
 

@@ -1,39 +1,39 @@
-"""InvokeEndpoint: the request path. No thread, no disk, no other service on it."""
+"""Requests to endpoints: the request path. No thread, no disk, no other service on it."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from local.sagemaker import shapes
 from local.sagemaker.errors import ServiceError, not_implemented
+from local.sagemaker.hosting import eventstream
+from local.sagemaker.hosting.asking import LOG_GROUP, PREFIX, Call, refused
+from local.sagemaker.hosting.asynchronous import Asynchronous
 from local.sagemaker.hosting.capture import Capture
-from local.sagemaker.hosting.connection import ContainerConnectionError, Response
+from local.sagemaker.hosting.connection import Response
 from local.sagemaker.hosting.fleet import Fleet, Variant
-from local.sagemaker.hosting.instance import LOG_GROUP
 from local.sagemaker.hosting.measures import Measures
-from local.sagemaker.hosting.replica import Replica
+from local.sagemaker.hosting.shadow import Shadows
 
 if TYPE_CHECKING:
     from local.sagemaker.families.base import Context
 
-logger = logging.getLogger(__name__)
-_PREFIX = "x-amzn-sagemaker-"
-_FORWARDED = ("content-type", "accept", f"{_PREFIX}custom-attributes")
 _NOT_HERE = {
-    "target-model": "TargetModel (multi-model endpoints)",
-    "target-container-hostname": "TargetContainerHostname",
-    "inference-component": "InferenceComponentName",
     "enable-explanations": "EnableExplanations",
+    "inference-component": "InferenceComponentName",
     "session-id": "SessionId",
 }
 _CUSTOM_ATTRIBUTES = 1024
-Answer = tuple[int, dict[str, str], bytes]
+_STREAM_SECONDS = 480.0  # "8 minutes for streaming responses" (InvokeEndpointWithResponseStream)
+Answer = tuple[int, dict[str, str], bytes | AsyncIterator[bytes]]
+logger = logging.getLogger(__name__)
 
 
 class Runtime:
@@ -44,124 +44,141 @@ class Runtime:
         self._context = context
         self._capture = Capture(context)
         self._measures = Measures(context.cloud)
+        self._shadows = Shadows(self._measures, self._capture)
+        self._asynchronous = Asynchronous(context, self.fleets, self._measures)
         self._closing = threading.Event()
         model = shapes.service_model("sagemaker-runtime").operation_model("InvokeEndpoint")
         self._body_limit: int = model.input_shape.members["Body"].metadata["max"]
 
     def start(self) -> None:
-        """Begin to deliver captured data and metrics."""
+        """Begin to deliver captured data and metrics, and to work on asynchronous requests."""
         settings = self._context.settings
+        self._asynchronous.start()
         for interval, deliver in (
             (settings.capture_interval, self._capture.deliver),
-            (settings.metrics_interval, self._measures.publish),
+            (settings.metrics_interval, self._publish),
         ):
             threading.Thread(target=self._repeat, args=(interval, deliver), daemon=True).start()
 
     def close(self) -> None:
         """Deliver what is left and kill every container."""
         self._closing.set()
+        self._asynchronous.close()
         self._capture.deliver()
         self._measures.publish()
         for fleet in self.fleets.values():
             fleet.kill()
 
     async def handle(self, path: str, headers: dict[str, str], body: bytes) -> Answer:
-        """Answer a request to `/endpoints/NAME/...`."""
-        _, _, name, operation = [*path.split("/", 3), ""][:4]
-        if operation != "invocations":
-            raise not_implemented(f"The runtime operation {operation}")
-        return await self.invoke(unquote(name), headers, body)
+        """Answer a request to `/endpoints/NAME/...`; header names are lower-case.
 
-    async def invoke(self, name: str, headers: dict[str, str], body: bytes) -> Answer:
-        """Send a request to a variant's container and return what it answered."""
+        The body of an InvokeEndpointWithResponseStream comes in parts. Raises ServiceError.
+        """
+        _, _, name, operation = [*path.split("/", 3), ""][:4]
         began = time.perf_counter()
-        fleet = self._fleet(name, headers, body)
-        fleet, variant = _target(fleet, headers)
-        replica = variant.pick()
-        if replica is None:
-            self._measure(fleet, variant, None, 0.0, began)
-            raise ServiceError(
-                "ServiceUnavailable", f"No container of variant {variant.name} is healthy.", 503
-            )
-        asked = time.perf_counter()
+        fleet = self._fleet(unquote(name), headers)
+        is_asynchronous = "AsyncInferenceConfig" in fleet.deployment["config"]
         try:
-            response = await self._ask(replica, headers, body)
+            if is_asynchronous != (operation == "async-invocations"):
+                kind = "an asynchronous" if is_asynchronous else "not an asynchronous"
+                raise refused(f"Endpoint {fleet.endpoint} is {kind} endpoint.")
+            if is_asynchronous:
+                return await self._asynchronous.accept(fleet, headers, body)
+            if len(body) > self._body_limit:
+                raise too_long("body", self._body_limit)
+            if operation == "invocations":
+                return await self._invoke(fleet, headers, body, began)
+            if operation == "invocations-response-stream":
+                return await self._stream(fleet, headers, body, began)
         except ServiceError as error:
-            self._measure(fleet, variant, None, time.perf_counter() - asked, began)
-            error.fields["LogStreamArn"] = self._log_arn(name)
+            if error.code == "ModelError":
+                error.fields["LogStreamArn"] = self._log_arn(fleet.endpoint)
             raise
-        self._measure(fleet, variant, response.status, time.perf_counter() - asked, began)
-        if not 200 <= response.status < 300:
-            raise self._model_error(name, response)
+        raise not_implemented(f"The runtime operation {operation}")
+
+    async def _invoke(
+        self, fleet: Fleet, headers: dict[str, str], body: bytes, began: float
+    ) -> Answer:
+        fleet, variant = _target(fleet, headers)
+        limit = self._context.settings.invocation_timeout
+        call = Call(fleet.endpoint, headers, body, limit)
+        if fleet.shadows:
+            self._shadows.copy(fleet, call)
+        response = await self._measures.measured(fleet, variant, call, began)
         self._capture.sample(fleet, variant.name, headers, body, response)
-        answer = {
-            "Content-Type": response.headers.get("content-type", "application/octet-stream"),
-            "x-amzn-Invoked-Production-Variant": variant.name,
-        }
-        if custom := response.headers.get(f"{_PREFIX}custom-attributes"):
-            answer["X-Amzn-SageMaker-Custom-Attributes"] = custom
+        answer = _headers(variant, response)
+        answer["Content-Type"] = _content_type(response)
         return 200, answer, response.body
 
-    def _fleet(self, name: str, headers: dict[str, str], body: bytes) -> Fleet:
+    async def _stream(
+        self, fleet: Fleet, headers: dict[str, str], body: bytes, began: float
+    ) -> Answer:
+        """Begin to pass a container's answer on as it comes.
+
+        What goes wrong before the first part is an error of its own, later it ends the stream.
+        """
+        headers = {**headers, "accept": headers.get(f"{PREFIX}accept", "*/*")}
+        fleet, variant = _target(fleet, headers)
+        parts: asyncio.Queue[tuple[Response, bytes] | None] = asyncio.Queue()
+        call = Call(
+            fleet.endpoint,
+            headers,
+            body,
+            _STREAM_SECONDS,
+            on_part=lambda head, part: parts.put_nowait((head, part)),
+        )
+        if fleet.shadows:
+            self._shadows.copy(fleet, call)
+        asking = asyncio.get_running_loop().create_task(
+            self._measures.measured(fleet, variant, call, began)
+        )
+        asking.add_done_callback(lambda _: parts.put_nowait(None))
+        first = await parts.get()
+        head = first[0] if first else await asking
+        answer = _headers(variant, head)
+        answer["Content-Type"] = eventstream.MEDIA_TYPE
+        answer["X-Amzn-SageMaker-Content-Type"] = _content_type(head)
+
+        async def encoded() -> AsyncIterator[bytes]:
+            whole = bytearray()
+            part = first
+            try:
+                while part:
+                    whole += part[1]
+                    yield eventstream.event("PayloadPart", part[1])
+                    part = await parts.get()
+                await asking
+            except ServiceError as error:
+                broken = "timed out" not in error.message
+                code = "StreamBroken" if broken else "ModelInvocationTimeExceeded"
+                yield eventstream.error("ModelStreamError", Message=error.message, ErrorCode=code)
+                return
+            finally:
+                asking.cancel()  # the caller may have left
+            response = Response(head.status, head.headers, bytes(whole))
+            self._capture.sample(fleet, variant.name, headers, body, response)
+
+        return 200, answer, encoded()
+
+    def _fleet(self, name: str, headers: dict[str, str]) -> Fleet:
         fleet = self.fleets.get(name)
         if fleet is None:
             account = self._context.cloud.account_id
-            raise _invalid(f"Endpoint {name} of account {account} not found.")
+            raise refused(f"Endpoint {name} of account {account} not found.")
         for header, what in _NOT_HERE.items():
-            if _PREFIX + header in headers:
+            if PREFIX + header in headers:
                 raise not_implemented(what)
-        if len(body) > self._body_limit:
-            raise _too_long("body", self._body_limit)
-        if len(headers.get(f"{_PREFIX}custom-attributes", "")) > _CUSTOM_ATTRIBUTES:
-            raise _too_long("customAttributes", _CUSTOM_ATTRIBUTES)
+        if len(headers.get(f"{PREFIX}custom-attributes", "")) > _CUSTOM_ATTRIBUTES:
+            raise too_long("customAttributes", _CUSTOM_ATTRIBUTES)
         return fleet
-
-    async def _ask(self, replica: Replica, headers: dict[str, str], body: bytes) -> Response:
-        lines = [
-            "POST /invocations HTTP/1.1",
-            f"host: 127.0.0.1:{replica.pool.port}",
-            f"content-length: {len(body)}",
-            *(f"{name}: {headers[name]}" for name in _FORWARDED if name in headers),
-            "\r\n",
-        ]
-        request = "\r\n".join(lines).encode("latin-1") + body
-        replica.outstanding += 1
-        try:
-            return await replica.pool.send(request, self._context.settings.invocation_timeout)
-        except ContainerConnectionError as error:
-            raise _no_answer(f"The container closed the connection: {error}") from error
-        except TimeoutError as error:
-            raise _no_answer(
-                "Your invocation timed out while waiting for a response from container primary."
-            ) from error
-        finally:
-            replica.outstanding -= 1
-
-    def _measure(
-        self, fleet: Fleet, variant: Variant, status: int | None, model: float, began: float
-    ) -> None:
-        overhead = time.perf_counter() - began - model
-        instances = len(variant.replicas)
-        self._measures.record(
-            fleet.endpoint, variant.name, status, model, overhead, instances, fleet.deploying
-        )
-
-    def _model_error(self, name: str, response: Response) -> ServiceError:
-        side = "client" if response.status < 500 else "server"
-        text = response.body.decode(errors="replace")
-        return ServiceError(
-            "ModelError",
-            f'Received {side} error ({response.status}) from primary with message "{text[:1024]}". '
-            f"See the log group {LOG_GROUP}/{name} for more information.",
-            424,
-            OriginalStatusCode=response.status,
-            OriginalMessage=text,
-            LogStreamArn=self._log_arn(name),
-        )
 
     def _log_arn(self, name: str) -> str:
         cloud = self._context.cloud
         return f"arn:aws:logs:{cloud.region}:{cloud.account_id}:log-group:{LOG_GROUP}/{name}"
+
+    def _publish(self) -> None:
+        self._asynchronous.measure()
+        self._measures.publish()
 
     def _repeat(self, interval: float, deliver: Callable[[], None]) -> None:
         while not self._closing.wait(interval):
@@ -173,31 +190,29 @@ class Runtime:
 
 def _target(fleet: Fleet, headers: dict[str, str]) -> tuple[Fleet, Variant]:
     """Choose the fleet and variant of a request: two fleets serve while one replaces the other."""
-    name = headers.get(f"{_PREFIX}target-variant")
+    name = headers.get(f"{PREFIX}target-variant")
     target = fleet.target(name)
     if target is None:
-        raise _invalid(f"Variant {name} not found for Request.")
+        raise refused(f"Variant {name} not found for Request.")
     return target.fleet, target.variant
 
 
-def _invalid(message: str) -> ServiceError:
-    return ServiceError("ValidationError", message)
+def _headers(variant: Variant, response: Response) -> dict[str, str]:
+    answer = {"x-amzn-Invoked-Production-Variant": variant.name}
+    if custom := response.headers.get(f"{PREFIX}custom-attributes"):
+        answer["X-Amzn-SageMaker-Custom-Attributes"] = custom
+    return answer
 
 
-def _too_long(member: str, limit: int) -> ServiceError:
-    return _invalid(
+def _content_type(response: Response) -> str:
+    return response.headers.get("content-type", "application/octet-stream")
+
+
+def too_long(member: str, limit: int) -> ServiceError:
+    """Refuse a member that is longer than the service model allows."""
+    return refused(
         f"1 validation error detected: Value at '{member}' failed to satisfy constraint: "
         f"Member must have length less than or equal to {limit}"
-    )
-
-
-def _no_answer(message: str) -> ServiceError:
-    return ServiceError(
-        "ModelError",
-        f'Received server error (0) from primary with message "{message}"',
-        424,
-        OriginalStatusCode=0,
-        OriginalMessage=message,
     )
 
 

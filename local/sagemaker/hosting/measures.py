@@ -1,6 +1,7 @@
 """An endpoint's CloudWatch metrics: gathered in memory, published every few seconds.
 
-Names, units and dimensions: "Metrics for monitoring Amazon SageMaker AI with Amazon CloudWatch".
+Names, units and dimensions: "Metrics for monitoring Amazon SageMaker AI with Amazon CloudWatch",
+"Monitor asynchronous endpoint".
 """
 
 from __future__ import annotations
@@ -9,13 +10,38 @@ import logging
 import threading
 import time
 from collections import Counter, defaultdict
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from local.sagemaker.cloud import Cloud
 from local.sagemaker.errors import ServiceError
+from local.sagemaker.hosting.asking import Call
+from local.sagemaker.hosting.connection import Response
+
+if TYPE_CHECKING:
+    from local.sagemaker.hosting.fleet import Fleet, Variant
 
 _NAMESPACE = "AWS/SageMaker"
-_UNITS = {"ModelLatency": "Microseconds", "OverheadLatency": "Microseconds"}
+_INSTANCES = "/aws/sagemaker/Endpoints"
+_OF_INSTANCES = {"CPUUtilization", "MemoryUtilization", "DiskUtilization", "LoadedModelCount"}
+_MICROSECONDS = {
+    "ModelLatency",
+    "OverheadLatency",
+    "ModelSetupTime",
+    "ModelLoadingWaitTime",
+    "ModelUnloadingTime",
+    "ModelDownloadingTime",
+    "ModelLoadingTime",
+    "RequestDownloadLatency",
+    "ResponseUploadLatency",
+}
+_UNITS = {
+    **dict.fromkeys(_MICROSECONDS, "Microseconds"),
+    **dict.fromkeys(("TimeInBacklog", "TotalProcessingTime"), "Milliseconds"),
+    **dict.fromkeys(("CPUUtilization", "MemoryUtilization", "DiskUtilization"), "Percent"),
+    "ApproximateAgeOfOldestRequest": "Seconds",
+}
+_WAITS = ("ModelSetupTime", "ModelLoadingWaitTime")
 _VALUES = 150  # PutMetricData: values per metric
 logger = logging.getLogger(__name__)
 
@@ -32,66 +58,104 @@ class Measures:
         self._counts: dict[tuple[str, str, str, str], Counter[float]] = defaultdict(Counter)
         self._lock = threading.Lock()
 
-    def record(
-        self,
-        endpoint: str,
-        variant: str,
-        status: int | None,
-        model_seconds: float,
-        overhead_seconds: float,
-        instances: int,
-        deploying: str = "",
-    ) -> None:
-        """Note an invocation; `status` is the container's, None if it gave no answer.
+    async def measured(self, fleet: Fleet, variant: Variant, call: Call, began: float) -> Response:
+        """Have a variant answer a call, and note how it went. Raises ServiceError.
 
-        `deploying` names the config of a fleet that is being deployed.
+        `began` is the `time.perf_counter` at which the request came.
         """
-        values = {
-            "Invocations": 1.0,
-            "InvocationsPerInstance": 1.0 / max(1, instances),
-            "Invocation4XXErrors": float(status is not None and 400 <= status < 500),
-            "Invocation5XXErrors": float(status is None or status >= 500),
-            "InvocationModelErrors": float(status is None or not 200 <= status < 300),
-            # Two digits: percentiles stay within a few percent, and the values few.
-            "ModelLatency": float(f"{model_seconds * 1e6:.1e}"),
-            "OverheadLatency": float(f"{overhead_seconds * 1e6:.1e}"),
-        }
+        asked = time.perf_counter()
+        status: int | None = None
+        try:
+            response = await variant.answer(call)
+            status = response.status
+        except ServiceError as error:
+            if error.code not in ("ModelError", "ServiceUnavailable"):
+                raise  # the model was not asked
+            status = error.fields.get("OriginalStatusCode") or None
+            self._record(fleet, variant, call, status, asked, began)
+            raise
+        self._record(fleet, variant, call, status, asked, began)
+        return response
+
+    def _record(
+        self,
+        fleet: Fleet,
+        variant: Variant,
+        call: Call,
+        status: int | None,
+        asked: float,
+        began: float,
+    ) -> None:
+        """Note an invocation; `status` is the container's, None if it gave no answer."""
+        now = time.perf_counter()
+        waited = (
+            sum(value for name, value in call.measures if name in _WAITS) if call.measures else 0
+        )
+        model = (now - asked) * 1e6 - waited
+        values: Iterable[tuple[str, float]] = (
+            ("Invocations", 1.0),
+            ("InvocationsPerInstance", 1.0 / max(1, len(variant.replicas))),
+            *errors_of(status),
+            ("ModelLatency", model),
+            ("OverheadLatency", (now - began) * 1e6 - model),
+            *call.measures,
+        )
+        self.add(fleet.endpoint, variant.name, values)
+        if fleet.deploying:
+            self.add(fleet.endpoint, variant.name, values, fleet.deploying)
+
+    def add(
+        self, endpoint: str, variant: str, values: Iterable[tuple[str, float]], config: str = ""
+    ) -> None:
+        """Note values of metrics; no variant means the endpoint's own metrics."""
         with self._lock:
-            for config in {"", deploying}:
-                for metric, value in values.items():
-                    self._counts[endpoint, variant, config, metric][value] += 1
+            for metric, value in values:
+                # Two digits: percentiles stay within a few percent, and the values few.
+                kept = float(f"{value:.1e}") if metric in _MICROSECONDS else value
+                self._counts[endpoint, variant, config, metric][kept] += 1
 
     def publish(self) -> None:
         """Send what was gathered."""
         with self._lock:
             gathered, self._counts = self._counts, defaultdict(Counter)
         now = time.time()
-        data: list[dict[str, Any]] = [
-            {
-                "MetricName": metric,
-                "Dimensions": [
-                    {"Name": name, "Value": value}
-                    for name, value in (
-                        ("EndpointName", endpoint),
-                        ("VariantName", variant),
-                        ("EndpointConfigName", config),
-                    )
-                    if value
-                ],
-                "Timestamp": now,
-                "Unit": _UNITS.get(metric, "None"),
-                "Values": [value for value, _ in part],
-                "Counts": [float(count) for _, count in part],
+        data: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for (endpoint, variant, config, metric), counts in gathered.items():
+            names = {
+                "EndpointName": endpoint,
+                "VariantName": variant,
+                "EndpointConfigName": config,
             }
-            for (endpoint, variant, config, metric), counts in gathered.items()
-            for part in _parts(list(counts.items()))
-        ]
-        if not data:
-            return
-        try:
-            self._cloud.put_metric_data(_NAMESPACE, data)
-        except ServiceError as error:
-            logger.warning("metrics were refused: %s", error)
+            namespace = _INSTANCES if metric in _OF_INSTANCES else _NAMESPACE
+            for part in _parts(list(counts.items())):
+                data[namespace].append(_datum(metric, names, part, now))
+        for namespace, entries in data.items():
+            try:
+                self._cloud.put_metric_data(namespace, entries)
+            except ServiceError as error:
+                logger.warning("metrics were refused: %s", error)
+
+
+def errors_of(status: int | None) -> list[tuple[str, float]]:
+    """Return the error metrics of a container's status, None if it gave no answer."""
+    return [
+        ("Invocation4XXErrors", float(status is not None and 400 <= status < 500)),
+        ("Invocation5XXErrors", float(status is None or status >= 500)),
+        ("InvocationModelErrors", float(status is None or not 200 <= status < 300)),
+    ]
+
+
+def _datum(
+    metric: str, names: Mapping[str, str], values: list[tuple[float, int]], now: float
+) -> dict[str, Any]:
+    return {
+        "MetricName": metric,
+        "Dimensions": [{"Name": name, "Value": value} for name, value in names.items() if value],
+        "Timestamp": now,
+        "Unit": _UNITS.get(metric, "None"),
+        "Values": [value for value, _ in values],
+        "Counts": [float(count) for _, count in values],
+    }
 
 
 def _parts(values: list[tuple[float, int]]) -> list[list[tuple[float, int]]]:
