@@ -9,7 +9,7 @@ from local.sagemaker.errors import invalid
 from local.sagemaker.families.base import Context, Family, operation
 from local.sagemaker.families.endpoint_configs import KIND as CONFIG
 from local.sagemaker.families.models import Models
-from local.sagemaker.hosting import capacity, description, plan
+from local.sagemaker.hosting import capacity, description, plan, serverless
 from local.sagemaker.hosting.deployments import Deployments
 from local.sagemaker.hosting.invocation import Runtime
 from local.sagemaker.resources import Kind, Resources
@@ -99,6 +99,7 @@ class Endpoints(Family):
                 raise invalid(f'Cannot update failed endpoint "{record["EndpointArn"]}".')
             _require(record, _SETTLED)
             serving = record["_serving"]["config"]
+            serverless.check_update(serving, deployment["config"])
             if request.get("RetainAllVariantProperties"):
                 excluded = request.get("ExcludeRetainedVariantProperties", [])
                 deployment["config"] = capacity.retained(
