@@ -115,8 +115,8 @@ class Variant:
         if len(ready) < 2:
             return ready[0] if ready else None
         if model:
-            held = [each for each in ready if isinstance(each, MultiModel) and each.holds(model)]
-            ready = held or ready
+            held = (each for each in ready if isinstance(each, MultiModel) and each.holds(model))
+            ready = list(held) or ready
         if self.least_outstanding:
             return min(ready, key=lambda replica: replica.outstanding)
         return random.choice(ready)  # noqa: S311 - routing

@@ -72,12 +72,12 @@ class Measures:
             if error.code not in ("ModelError", "ServiceUnavailable"):
                 raise  # the model was not asked
             status = error.fields.get("OriginalStatusCode") or None
-            self._record(fleet, variant, call, status, asked, began)
+            self._note(fleet, variant, call, status, asked, began)
             raise
-        self._record(fleet, variant, call, status, asked, began)
+        self._note(fleet, variant, call, status, asked, began)
         return response
 
-    def _record(
+    def _note(
         self,
         fleet: Fleet,
         variant: Variant,
@@ -86,23 +86,47 @@ class Measures:
         asked: float,
         began: float,
     ) -> None:
-        """Note an invocation; `status` is the container's, None if it gave no answer."""
         now = time.perf_counter()
-        waited = (
-            sum(value for name, value in call.measures if name in _WAITS) if call.measures else 0
+        waited = sum(value for name, value in call.measures if name in _WAITS) / 1e6
+        model = now - asked - waited
+        self.record(
+            fleet.endpoint,
+            variant.name,
+            status,
+            model,
+            now - began - model,
+            len(variant.replicas),
+            fleet.deploying,
+            call.measures,
         )
-        model = (now - asked) * 1e6 - waited
-        values: Iterable[tuple[str, float]] = (
+
+    def record(
+        self,
+        endpoint: str,
+        variant: str,
+        status: int | None,
+        model_seconds: float,
+        overhead_seconds: float,
+        instances: int,
+        deploying: str = "",
+        others: Iterable[tuple[str, float]] = (),
+    ) -> None:
+        """Note an invocation; `status` is the container's, None if it gave no answer.
+
+        `deploying` names the config of a fleet that is being deployed; `others` are further
+        metrics.
+        """
+        values = [
             ("Invocations", 1.0),
-            ("InvocationsPerInstance", 1.0 / max(1, len(variant.replicas))),
+            ("InvocationsPerInstance", 1.0 / max(1, instances)),
             *errors_of(status),
-            ("ModelLatency", model),
-            ("OverheadLatency", (now - began) * 1e6 - model),
-            *call.measures,
-        )
-        self.add(fleet.endpoint, variant.name, values)
-        if fleet.deploying:
-            self.add(fleet.endpoint, variant.name, values, fleet.deploying)
+            ("ModelLatency", model_seconds * 1e6),
+            ("OverheadLatency", overhead_seconds * 1e6),
+            *others,
+        ]
+        self.add(endpoint, variant, values)
+        if deploying:
+            self.add(endpoint, variant, values, deploying)
 
     def add(
         self, endpoint: str, variant: str, values: Iterable[tuple[str, float]], config: str = ""

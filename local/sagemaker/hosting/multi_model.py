@@ -61,7 +61,7 @@ class MultiModel(Container):
         self._folder = tree / "models"
         self._seen_at = f"{context.processes.root(tree)}/models"
         self._models: OrderedDict[str, _Model] = OrderedDict()
-        self._process = self.pool
+        self._holder = self.pool
 
     @property
     def loaded(self) -> int:
@@ -70,7 +70,7 @@ class MultiModel(Container):
 
     def holds(self, target: str) -> bool:
         """Whether a model was loaded, or is being loaded."""
-        return self._process is self.pool and target in self._models
+        return self._holder is self.pool and target in self._models
 
     async def answer(self, call: Call) -> Response:
         """Pass a call on to the model it names, loading that first.
@@ -94,8 +94,8 @@ class MultiModel(Container):
                 await self._unload(call.endpoint, model)
 
     def _find(self, call: Call, target: str) -> _Model:
-        if self._process is not self.pool:  # the container was started again, with empty memory
-            self._process, self._models = self.pool, OrderedDict()
+        if self._holder is not self.pool:  # the container was started again, with empty memory
+            self._holder, self._models = self.pool, OrderedDict()
         model = self._models.get(target)
         call.measures.append(("ModelCacheHit", float(bool(model and model.loading.done()))))
         if model is None:

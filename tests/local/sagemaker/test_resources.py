@@ -202,40 +202,33 @@ def test_resource_of_an_operation(
 
 
 VARIANT = {"VariantName": "v", "ModelName": "m", "InitialInstanceCount": 1}
-CAPACITY = {"Type": "CAPACITY_PERCENT", "Value": 10}
-CANARY = {"Type": "CANARY", "WaitIntervalInSeconds": 60, "CanarySize": CAPACITY}
+ADDITIONAL = {
+    "ChannelName": "more",
+    "S3DataSource": {"S3Uri": "s3://b/k", "S3DataType": "S3Object", "CompressionType": "None"},
+}
 
 
 @pytest.mark.parametrize(
     ("operation", "changes"),
     [
-        ("CreateModel", {"PrimaryContainer": {"Image": SCRIPT, "Mode": "MultiModel"}}),
+        (
+            "CreateModel",
+            {"PrimaryContainer": {"Image": SCRIPT, "AdditionalModelDataSources": [ADDITIONAL]}},
+        ),
+        (
+            "CreateEndpointConfig",
+            {"ProductionVariants": [{**VARIANT, "ManagedInstanceScaling": {"Status": "ENABLED"}}]},
+        ),
         (
             "CreateEndpointConfig",
             {
-                "ProductionVariants": [
-                    {**VARIANT, "ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 1}}
-                ]
-            },
-        ),
-        ("CreateEndpointConfig", {"ShadowProductionVariants": [VARIANT]}),
-        (
-            "CreateEndpointConfig",
-            {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://b/k"}}},
-        ),
-        (
-            "CreateEndpoint",
-            {
-                "DeploymentConfig": {
-                    "BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": CANARY}
-                }
-            },
-        ),
-        (
-            "CreateEndpoint",
-            {
-                "DeploymentConfig": {
-                    "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "errors"}]}
+                "AsyncInferenceConfig": {
+                    "OutputConfig": {
+                        "S3OutputPath": "s3://b/k",
+                        "NotificationConfig": {
+                            "IncludeInferenceResponseIn": ["SUCCESS_NOTIFICATION_TOPIC"]
+                        },
+                    }
                 }
             },
         ),
@@ -251,7 +244,6 @@ def test_what_would_not_be_done_is_refused(
     requests = {
         "CreateModel": {"ModelName": "n", "ExecutionRoleArn": ROLE},
         "CreateEndpointConfig": {**config, "EndpointConfigName": "d"},
-        "CreateEndpoint": {"EndpointName": "e", "EndpointConfigName": "c"},
     }
     with pytest.raises(ServiceError, match="is not implemented locally") as refused:
         service.call(operation, {**requests[operation], **changes})
