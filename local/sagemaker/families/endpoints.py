@@ -111,7 +111,7 @@ class Endpoints(Family):
             capacity.check_limit(config, self.context.settings.instances)
             last = record.get("LastDeploymentConfig") or {}
             kept = last if request.get("RetainDeploymentConfig") else {}
-            strategy: Record = request.get("DeploymentConfig", kept)
+            strategy = request.get("DeploymentConfig") or kept
             plan.check(strategy, description.counts(config))
             falls_back = plan.excluded(serving) or plan.excluded(config)
             deployment["strategy"] = {} if falls_back else strategy

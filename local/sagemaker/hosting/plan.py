@@ -160,9 +160,10 @@ def _check_size(name: str, size: Record, least: int, most: int, new: Counts | No
 
 def _steps(size: Record, new: Counts) -> int:
     """Return in how many steps of a size a whole fleet is reached."""
+    value = int(size["Value"])
     if size["Type"] == "CAPACITY_PERCENT":
-        return math.ceil(100 / size["Value"])
-    return max(1, *(math.ceil(count / size["Value"]) for count in new.values()))
+        return math.ceil(100 / value)
+    return max(1, *(math.ceil(count / value) for count in new.values()))
 
 
 def _activated(

@@ -18,6 +18,7 @@ from local.sagemaker.processes import Command, ContainerStartError, Process, Pro
 
 _PING_TIMEOUT = 2.0  # seconds per /ping (your-algorithms-inference-code)
 _PING_PAUSE = 0.05
+_UNHEALTHY = 3  # failed pings in a row after which a container that served is replaced
 _STARTS = 3  # a container that exits this often before its first healthy ping is given up
 _BACKOFF = 5.0
 _ports: set[int] = set()
@@ -37,10 +38,11 @@ class Serving:
     command: Callable[[int], Command]
     log: LogStream
     stop_grace: float
+    ping_interval: float = 10.0
 
 
 class Replica:
-    """A serving process that is restarted whenever it ends unasked."""
+    """A serving process that is restarted whenever it ends unasked or stops answering pings."""
 
     def __init__(self, serving: Serving) -> None:
         self.serving = serving
@@ -120,27 +122,43 @@ class Replica:
         self._process = process
         if self._stopping.is_set():
             process.kill()
-        pinger = threading.Thread(target=self._ping, args=(process, port), daemon=True)
+        ended = threading.Event()
+        pinger = threading.Thread(target=self._ping, args=(process, port, ended), daemon=True)
         pinger.start()
         for line in process.lines():
             self.serving.log.write(line)
         code = process.wait()
+        ended.set()
         with self._changed:
             self.ready = False
         if not self._stopping.is_set():
             self.serving.log.write(f"The container exited with code {code}; starting it again")
         pinger.join()
 
-    def _ping(self, process: Process, port: int) -> None:
-        """Wait until the container answers /ping with 200, or ends."""
-        while process.running and not self._stopping.is_set():
+    def _ping(self, process: Process, port: int, ended: threading.Event) -> None:
+        """Ping until the container ends: it serves once healthy, and is killed when it no more is.
+
+        "Use Your Own Inference Code with Hosting Services": the pings go on after the start.
+        """
+        failures = 0
+        while not ended.is_set() and not self._stopping.is_set():
             if ping(port):
-                self.pool = Pool(port)
-                with self._changed:
-                    self.ready = self._was_ready = True
-                    self._changed.notify_all()
-                return
-            self._stopping.wait(_PING_PAUSE)
+                failures = 0
+                if not self.ready:
+                    self._serve(port)
+            elif self.ready:
+                failures += 1
+                if failures == _UNHEALTHY and not self._stopping.is_set():
+                    self.serving.log.write("The container fails its /ping; replacing it")
+                    process.kill()
+                    return
+            ended.wait(self.serving.ping_interval if self.ready else _PING_PAUSE)
+
+    def _serve(self, port: int) -> None:
+        self.pool = Pool(port)
+        with self._changed:
+            self.ready = self._was_ready = True
+            self._changed.notify_all()
 
 
 def ping(port: int) -> bool:

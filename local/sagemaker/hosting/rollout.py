@@ -12,7 +12,6 @@ from local.sagemaker.hosting.alarms import Alarms
 from local.sagemaker.hosting.fleet import Fleet, retire
 from local.sagemaker.hosting.instance import DeploymentError
 from local.sagemaker.hosting.plan import Counts, Step, plan_rollback
-from local.sagemaker.hosting.replica import Replica
 from local.sagemaker.hosting.traffic import Routes
 from local.sagemaker.store import Record
 
@@ -169,10 +168,8 @@ class Rollout:
             return
         self._tell(side, "Deleting", "Terminating {} instance(s).", less, remaining)
         self._shrunk = True
-        taken: list[Replica] = []
-        for name, variant in fleet.variants.items():
-            taken += variant.shrink(less[name])
-        retire(taken)
+        variants = fleet.variants.items()
+        retire([each for name, variant in variants for each in variant.shrink(less[name])])
 
     def _tell(
         self,

@@ -3,12 +3,13 @@
 import json
 import os
 import sys
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 base = Path(os.environ["SAGEMAKER_BASE_DIR"])
 model = base / "model" / "text"
-text = model.read_text() if model.is_file() else "no model"
+text = os.environ.get("TEXT") or (model.read_text() if model.is_file() else "no model")
 if text == "broken":
     sys.stderr.write("the model is broken\n")
     sys.exit(5)
@@ -16,14 +17,23 @@ if text == "broken":
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    healthy = text != "sick"
 
     def do_GET(self) -> None:
-        self.answer(200, b"")
+        if text == "hangs":
+            time.sleep(600)
+        self.answer(200 if Handler.healthy else 500, b"")
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         if body == b"crash":
             os._exit(6)
+        if body == b"sicken":
+            Handler.healthy = False
+        if body == b"slow":
+            time.sleep(0.5)
+        if text == "fails":
+            body = b"500"
         if body.isdigit():
             return self.answer(int(body), b"as asked")
         given = {
