@@ -19,6 +19,7 @@ from local.sagemaker.families.endpoints import Endpoints
 from local.sagemaker.families.feature_groups import FeatureGroups
 from local.sagemaker.families.feature_records import FeatureRecords
 from local.sagemaker.families.job_definitions import FAMILIES as JOB_DEFINITIONS
+from local.sagemaker.families.model_cards import ModelCards
 from local.sagemaker.families.models import Models
 from local.sagemaker.families.monitoring import MonitoringSchedules
 from local.sagemaker.families.processing import ProcessingJobs
@@ -26,6 +27,7 @@ from local.sagemaker.families.registry import ModelPackageGroups, ModelPackages
 from local.sagemaker.families.tags import Tags
 from local.sagemaker.families.training import TrainingJobs
 from local.sagemaker.families.transform import TransformJobs
+from local.sagemaker.families.tuning import HyperParameterTuningJobs
 from local.sagemaker.hosting.invocation import Answer, Runtime, error_body
 from local.sagemaker.images import Images
 from local.sagemaker.jobs import Jobs
@@ -70,6 +72,7 @@ class SageMaker:
             ProcessingJobs(self._context),
             *(family(self._context) for family in JOB_DEFINITIONS),
             MonitoringSchedules(self._context),
+            HyperParameterTuningJobs(self._context),
             TransformJobs(self._context),
             Models(self._context),
             EndpointConfigs(self._context),
@@ -77,6 +80,7 @@ class SageMaker:
             ModelPackageGroups(self._context),
             self._packages,
             features,
+            ModelCards(self._context),
         ]
         self._handlers: dict[str, Handler] = Tags(self._context).operations()
         self._handlers |= FeatureRecords(features).operations()
