@@ -45,6 +45,11 @@ class Image:
     commands: dict[str, list[str]] = field(default_factory=dict)
     multi_model: bool = False
 
+    @property
+    def algorithm(self) -> str:
+        """Name the algorithm that the image has of its own, "" if it has none."""
+        return self.environment.get("HEADRACE_ALGORITHM", "")
+
     def argv(
         self, command: str, entrypoint: list[str] | None = None, arguments: list[str] | None = None
     ) -> list[str]:

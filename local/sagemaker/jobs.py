@@ -7,11 +7,15 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 from local.sagemaker.logs import LogStream
 from local.sagemaker.processes import Process
 
+_ALARM_SECONDS = 1.0
+_SHORT_GRACE = 5.0  # for the other hosts of a job that has failed
 logger = logging.getLogger(__name__)
 
 
@@ -20,11 +24,37 @@ class ShutdownError(Exception):
 
 
 class End(Enum):
-    """Why a job's process ended."""
+    """Why a job's processes ended."""
 
     EXITED = "exited"
+    FAILED = "one exited with another code than 0"
+    ALARMED = "the alarm rang"
     STOPPED = "stopped"
     TIMED_OUT = "timed out"
+    WAITED_OUT = "waited too long for spot capacity"
+    INTERRUPTED = "the spot instance was taken away"
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A process, the log that takes its output, and who else hears each line."""
+
+    process: Process
+    log: LogStream
+    on_line: Callable[[str], None] | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How processes ended; `failed` is the first that failed, by its place, `code` its exit code.
+
+    `reason` is what the alarm said.
+    """
+
+    end: End
+    failed: int = 0
+    code: int = 0
+    reason: str = ""
 
 
 class Job:
@@ -60,53 +90,83 @@ class Job:
 
     def watch(
         self,
-        process: Process,
-        log: LogStream,
-        limit: float,
-        on_limit: Callable[[], None],
-        on_line: Callable[[str], None] | None = None,
-    ) -> tuple[int, End]:
-        """Follow a process to its end; return its exit code and why it ended.
+        watched: list[Watched],
+        deadlines: dict[End, float],
+        on_end: Callable[[End], None],
+        alarm: Callable[[], str] = lambda: "",
+    ) -> Outcome:
+        """Follow processes until all have ended; return why they did.
 
-        After a stop, or `limit` seconds, it gets SIGTERM, and SIGKILL when the grace is over.
+        After a stop, or a deadline (in seconds from now), they get SIGTERM, and SIGKILL when the
+        grace is over. `on_end` is told the end before that. When one fails, or `alarm` (asked every
+        second) says a reason, the others have a shorter grace.
         """
-        ended = threading.Event()
-
-        def read() -> None:
-            for line in process.lines():
-                log.write(line)
-                if on_line:
-                    on_line(line)
-            process.wait()
-            ended.set()
-            self._wake.set()
-
-        threading.Thread(target=read, name="sagemaker-job-output", daemon=True).start()
-        end = self._await(ended, limit, process)
-        if end is not End.EXITED:
-            if end is End.TIMED_OUT:
-                on_limit()
-            process.terminate()
-            if not ended.wait(self._grace):
-                process.kill()
-                ended.wait()
+        codes: dict[int, int] = {}
+        for place, member in enumerate(watched):
+            target = partial(self._read, place, member, codes)
+            threading.Thread(target=target, name="sagemaker-job-output", daemon=True).start()
+        outcome = self._await(watched, codes, deadlines, alarm)
+        on_end(outcome.end)
+        early = outcome.end in (End.FAILED, End.ALARMED)
+        self._end_all(watched, codes, min(self._grace, _SHORT_GRACE) if early else self._grace)
         self.check()
-        return process.wait(), end
+        return outcome
 
-    def _await(self, ended: threading.Event, limit: float, process: Process) -> End:
-        """Wait for whichever comes first: the process's end, a stop, the limit, the shutdown."""
-        deadline = time.monotonic() + limit
-        while not ended.is_set():
+    def _read(self, place: int, member: Watched, codes: dict[int, int]) -> None:
+        """Pass a process's output on until it ends, and note its exit code."""
+        for line in member.process.lines():
+            member.log.write(line)
+            if member.on_line:
+                member.on_line(line)
+        codes[place] = member.process.wait()
+        self._wake.set()
+
+    def _await(
+        self,
+        watched: list[Watched],
+        codes: dict[int, int],
+        deadlines: dict[End, float],
+        alarm: Callable[[], str],
+    ) -> Outcome:
+        """Wait for whichever comes first: the processes' end, a stop, a deadline, the shutdown."""
+        began = time.monotonic()
+        due = sorted((began + seconds, end.value, end) for end, seconds in deadlines.items())
+        while True:
             if self.closing:
-                process.kill()
+                for member in watched:
+                    member.process.kill()
                 raise ShutdownError
+            for place, code in list(codes.items()):
+                if code != 0:
+                    return Outcome(End.FAILED, place, code)
+            if len(codes) == len(watched):
+                return Outcome(End.EXITED)
             if self.stopping:
-                return End.STOPPED
-            if time.monotonic() >= deadline:
-                return End.TIMED_OUT
-            self._wake.wait(deadline - time.monotonic())
+                return Outcome(End.STOPPED)
+            now = time.monotonic()
+            if due and now >= due[0][0]:
+                return Outcome(due[0][2])
+            if reason := alarm():
+                return Outcome(End.ALARMED, reason=reason)
+            self._wake.wait(min([_ALARM_SECONDS, *(when - now for when, _, _ in due[:1])]))
             self._wake.clear()
-        return End.EXITED
+
+    def _end_all(self, watched: list[Watched], codes: dict[int, int], grace: float) -> None:
+        """End the processes that still run: SIGTERM, and SIGKILL when the grace is over."""
+        deadline = time.monotonic() + grace
+        for place, member in enumerate(watched):
+            if place not in codes:
+                member.process.terminate()
+        killed = False
+        while len(codes) < len(watched):
+            left = deadline - time.monotonic()
+            if (left <= 0 or self.closing) and not killed:
+                for place, member in enumerate(watched):
+                    if place not in codes:
+                        member.process.kill()
+                killed = True
+            self._wake.wait(_ALARM_SECONDS if killed else max(0.0, left))
+            self._wake.clear()
 
 
 class Jobs:
@@ -116,46 +176,58 @@ class Jobs:
         self._grace = grace
         self._slots = slots
         self._line: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        self._jobs: dict[str, Job] = {}
+        self._waiting: dict[str, Job] = {}
+        self._running: dict[str, Job] = {}
         self._lock = threading.Lock()
 
     def start(self) -> None:
         """Start the workers."""
         for number in range(self._slots):
             name = f"sagemaker-job-{number}"
-            threading.Thread(target=self._run, name=name, daemon=True).start()
+            threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def submit(self, arn: str, work: Callable[[Job], None]) -> None:
         """Queue a job; `work` records its own outcome."""
         job = Job(arn, work, self._grace)
         with self._lock:
-            self._jobs[arn] = job
+            self._waiting[arn] = job
         self._line.put(job)
 
     def stop(self, arn: str) -> None:
-        """Ask a job to stop, if it has not ended."""
+        """Ask a job to stop, if it has not ended. One that waits in line need not wait for that."""
         with self._lock:
-            job = self._jobs.get(arn)
+            job = self._waiting.get(arn) or self._running.get(arn)
+            waits = arn in self._waiting
         if job:
             job.stop()
+        if job and waits:
+            name = "sagemaker-job-stopped"
+            threading.Thread(target=self._run, args=(job,), name=name, daemon=True).start()
 
     def close(self) -> None:
         """Abandon every job."""
         with self._lock:
-            jobs = list(self._jobs.values())
+            jobs = [*self._waiting.values(), *self._running.values()]
         for job in jobs:
             job.close()
 
-    def _run(self) -> None:
+    def _work(self) -> None:
         while True:
-            job = self._line.get()
-            try:
-                if not job.closing:
-                    job.work(job)
-            except ShutdownError:
-                logger.info("%s was abandoned by the shutdown", job.arn)
-            except Exception:  # a worker's boundary: it takes the next job
-                logger.exception("%s", job.arn)
-            finally:
-                with self._lock:
-                    self._jobs.pop(job.arn, None)
+            self._run(self._line.get())
+
+    def _run(self, job: Job) -> None:
+        """Run a job, unless it was taken from the line before."""
+        with self._lock:
+            if self._waiting.get(job.arn) is not job:
+                return
+            self._running[job.arn] = self._waiting.pop(job.arn)
+        try:
+            if not job.closing:
+                job.work(job)
+        except ShutdownError:
+            logger.info("%s was abandoned by the shutdown", job.arn)
+        except Exception:  # a worker's boundary: it takes the next job
+            logger.exception("%s", job.arn)
+        finally:
+            with self._lock:
+                self._running.pop(job.arn, None)

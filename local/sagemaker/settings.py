@@ -16,10 +16,16 @@ class Settings:
 
     jobs: int = 2
     """HEADRACE_LOCAL_JOBS: jobs that run at once (default: the cores); others wait in Starting."""
+    job_instances: int = 8
+    """HEADRACE_LOCAL_JOB_INSTANCES: the most instances of one job, as a service quota."""
     instances: int = 8
     """HEADRACE_LOCAL_INSTANCES: serving processes of one endpoint."""
     stop_grace: float = 120.0
     """HEADRACE_LOCAL_STOP_GRACE: between a job's SIGTERM and its SIGKILL (API_StopTrainingJob)."""
+    sync_interval: float = 2.0
+    """HEADRACE_LOCAL_SYNC_INTERVAL: between two uploads of checkpoints and continuous outputs."""
+    spot_price: float = 0.3
+    """HEADRACE_LOCAL_SPOT_PRICE: what a second on spot is billed as, of one."""
     serve_stop_grace: float = 30.0
     """HEADRACE_LOCAL_SERVE_STOP_GRACE: the same for a serving container."""
     ping_timeout: float = 240.0
@@ -65,8 +71,11 @@ class Settings:
         extra = environ.get("HEADRACE_LOCAL_IMAGES")
         return cls(
             jobs=int(number("JOBS", os.cpu_count() or cls.jobs)),
+            job_instances=int(number("JOB_INSTANCES", cls.job_instances)),
             instances=int(number("INSTANCES", cls.instances)),
             stop_grace=number("STOP_GRACE", cls.stop_grace),
+            sync_interval=number("SYNC_INTERVAL", cls.sync_interval),
+            spot_price=number("SPOT_PRICE", cls.spot_price),
             serve_stop_grace=number("SERVE_STOP_GRACE", cls.serve_stop_grace),
             ping_timeout=number("PING_TIMEOUT", cls.ping_timeout),
             ping_interval=number("PING_INTERVAL", cls.ping_interval),

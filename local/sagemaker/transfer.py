@@ -114,6 +114,14 @@ class S3:
             raise TransferError(f"{location}: {error}") from error
         return body
 
+    def stream(self, location: Location, size: int) -> Iterator[bytes]:
+        """Yield an object's body by pieces of `size` bytes."""
+        try:
+            answer = self._client.get_object(Bucket=location.bucket, Key=location.key)
+            yield from answer["Body"].iter_chunks(size)
+        except (ClientError, BotoCoreError) as error:
+            raise TransferError(f"{location}: {error}") from error
+
     def put(self, location: Location, body: bytes) -> None:
         """Write an object."""
         try:

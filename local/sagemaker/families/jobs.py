@@ -12,7 +12,7 @@ from local.sagemaker.families.base import Context, Family
 from local.sagemaker.jobs import Job, ShutdownError
 from local.sagemaker.resources import Handler
 from local.sagemaker.store import Record
-from local.sagemaker.transfer import S3, Location, NothingFoundError, TransferError
+from local.sagemaker.transfer import Location, NothingFoundError, TransferError
 
 TERMINAL = ("Completed", "Failed", "Stopped")
 RESTARTED = "InternalServerError: the local AWS was restarted while the job ran"
@@ -49,11 +49,16 @@ class JobFamily(Family):
         raise NotImplementedError
 
     def start(self) -> None:
-        """Fail the jobs that an earlier instance left running."""
-        for record in self.resources.all():
-            if not self._has_ended(record):
-                self.fail(record[self.kind.key], RESTARTED)
+        """Fail the jobs that an earlier instance left running, or take them up again."""
         shutil.rmtree(self._folder, ignore_errors=True)
+        for record in self.resources.all():
+            if not self._has_ended(record) and not self.resume(record):
+                self.fail(record[self.kind.key], RESTARTED)
+
+    def resume(self, record: Record) -> bool:
+        """Put a job that the restart ended back in line, if it may be tried again."""
+        del record
+        return False
 
     def operations(self) -> dict[str, Handler]:
         """Return the family's operations, Stop among them."""
@@ -108,18 +113,6 @@ def assume(context: Context, role: str, session: str) -> dict[str, str]:
         return context.assume(role, session)
     except ServiceError as error:
         raise JobFailedError(f"ClientError: {error.message}") from error
-
-
-def fetch(s3: S3, source: Record, folder: Path, context: Context, role: str) -> None:
-    """Download an input. Raises JobFailedError in AWS's words."""
-    uri = source["S3Uri"]
-    try:
-        if source["S3DataType"] == "ManifestFile":
-            s3.download_manifest(uri, folder)
-        else:
-            s3.download_prefix(uri, folder)
-    except TransferError as error:
-        raise download_failure(error, uri, context, role) from error
 
 
 def download_failure(error: TransferError, uri: str, context: Context, role: str) -> JobFailedError:

@@ -11,6 +11,7 @@ from local.sagemaker.errors import invalid, not_implemented
 from local.sagemaker.families.base import operation
 from local.sagemaker.families.jobs import TERMINAL, JobFamily
 from local.sagemaker.families.processing_run import DAY, ProcessingRun
+from local.sagemaker.families.training_checks import check_quota
 from local.sagemaker.jobs import End, Job
 from local.sagemaker.resources import Kind
 from local.sagemaker.store import Record
@@ -43,7 +44,7 @@ class ProcessingJobs(JobFamily):
     @operation
     def create_processing_job(self, request: Record) -> Record:
         """Queue a job."""
-        _check(request)
+        _check(request, self.context.settings.job_instances)
         application = request["AppSpecification"]
         image = self.context.images.find(application["ImageUri"])
         image.argv("process", application.get("ContainerEntrypoint"))
@@ -79,7 +80,7 @@ class ProcessingJobs(JobFamily):
         run.download()
         self.resources.update(name, {"ProcessingStartTime": time.time()})
         try:
-            end = run.process(lambda: self.mark_stopping(name))
+            end = run.process(lambda end: self._tell_end(name, end))
         finally:
             job.check()
             self.resources.update(name, run.results())
@@ -91,32 +92,47 @@ class ProcessingJobs(JobFamily):
         else:
             self._end(name, "Stopped", FailureReason="The job ran for MaxRuntimeInSeconds")
 
+    def _tell_end(self, name: str, end: End) -> None:
+        """Record that the containers are being ended, while they have their grace."""
+        if end is End.TIMED_OUT:
+            self.mark_stopping(name)
+
     def _end(self, name: str, status: str, **members: Any) -> None:
         ended = {"ProcessingJobStatus": status, "ProcessingEndTime": time.time()}
         self.resources.update(name, {**ended, **members})
 
 
-def _check(request: Record) -> None:
+def _check(request: Record, limit: int) -> None:
     """Refuse what is not done here, and paths outside /opt/ml/processing."""
     cluster = request["ProcessingResources"]["ClusterConfig"]
-    if cluster["InstanceCount"] != 1:
-        raise not_implemented("A processing job on more than one instance")
+    if cluster.get("InstancePreferences"):
+        raise not_implemented("ClusterConfig with InstancePreferences")
+    count = cluster.setdefault("InstanceCount", 1)
+    check_quota("processing", cluster.get("InstanceType", "ml"), count, limit)
+    if count > 1 and request.get("NetworkConfig", {}).get("EnableNetworkIsolation"):
+        raise not_implemented("Network isolation of a job on more than one instance")
     for given in request.get("ProcessingInputs", []):
-        source = given.get("S3Input")
-        if source is None or given.get("AppManaged"):
-            raise not_implemented(f"Input {given['InputName']}: other than an S3Input")
-        if source.get("S3InputMode", "File") == "Pipe":
-            raise not_implemented(f"Input {given['InputName']}: Pipe mode")
-        if source.get("S3CompressionType", "None") != "None":
-            raise not_implemented(f"Input {given['InputName']}: S3CompressionType")
-        _check_path(source.get("LocalPath", ""))
+        _check_input(given)
     for output in request.get("ProcessingOutputConfig", {}).get("Outputs", []):
-        target = output.get("S3Output")
-        if target is None or output.get("AppManaged"):
-            raise not_implemented(f"Output {output['OutputName']}: other than an S3Output")
-        if target.get("S3UploadMode", "EndOfJob") != "EndOfJob":
-            raise not_implemented(f"Output {output['OutputName']}: S3UploadMode Continuous")
+        name, target = output["OutputName"], output.get("S3Output")
+        if output.get("AppManaged"):
+            raise not_implemented(f"Output {name}: AppManaged")
+        if target is None:
+            raise not_implemented(f"Output {name}: FeatureStoreOutput")
         _check_path(target.get("LocalPath", ""))
+
+
+def _check_input(given: Record) -> None:
+    name, source = given["InputName"], given.get("S3Input")
+    if given.get("AppManaged"):
+        raise not_implemented(f"Input {name}: AppManaged")
+    if source is None:
+        raise not_implemented(f"Input {name}: DatasetDefinition (Athena, Redshift)")
+    if source.get("S3InputMode", "File") == "Pipe":
+        raise not_implemented(f"Input {name}: Pipe mode")
+    if source.get("S3CompressionType", "None") != "None":
+        raise invalid(f"Input {name}: S3CompressionType Gzip can only be used in Pipe mode.")
+    _check_path(source.get("LocalPath", ""))
 
 
 def _check_path(path: str) -> None:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import time
 from pathlib import Path
 from typing import Any
 
 from local.sagemaker import events
-from local.sagemaker.errors import invalid, not_implemented
+from local.sagemaker.errors import invalid
+from local.sagemaker.families import warm_pools
 from local.sagemaker.families.base import operation
 from local.sagemaker.families.jobs import TERMINAL, JobFamily
+from local.sagemaker.families.training_checks import check
+from local.sagemaker.families.training_metrics import built_in
 from local.sagemaker.families.training_run import DAY, TrainingRun
 from local.sagemaker.jobs import End, Job
 from local.sagemaker.resources import Kind
 from local.sagemaker.store import Record
 
-_REFUSED = ("ServerlessJobConfig", "ModelPackageConfig", "SessionChainingConfig", "MlflowConfig")
 _MESSAGES = {
     "Starting": "Starting the training job",
     "Downloading": "Downloading input data",
@@ -26,7 +27,10 @@ _MESSAGES = {
     "Completed": "Training job completed",
     "Failed": "Training job failed",
     "Stopped": "Training job stopped",
+    "Interrupted": "Training job interrupted: the managed spot instances were taken away",
+    "Restarting": "Restarting the training job after an internal error",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+    "MaxWaitTimeExceeded": "Training job wait time exceeded MaxWaitTimeInSeconds provided",
 }
 
 
@@ -55,22 +59,58 @@ class TrainingJobs(JobFamily):
     @operation
     def create_training_job(self, request: Record) -> Record:
         """Queue a job."""
-        _check(request)
-        image = self.context.images.find(request["AlgorithmSpecification"]["TrainingImage"])
-        image.argv("train", request["AlgorithmSpecification"].get("ContainerEntrypoint"))
+        check(request, self.context.settings.job_instances)
+        algorithm = request["AlgorithmSpecification"]
+        image = self.context.images.find(algorithm["TrainingImage"])
+        image.argv("train", algorithm.get("ContainerEntrypoint"))
         name = request["TrainingJobName"]
         self.context.assume(request["RoleArn"], name)
-        now = time.time()
+        scripted = "sagemaker_program" in (request.get("HyperParameters") or {})
+        if not scripted and "MetricDefinitions" not in algorithm:
+            metrics = built_in(image.algorithm, request)
+            algorithm = {**algorithm, **({"MetricDefinitions": metrics} if metrics else {})}
         record = self.resources.create(
             name,
-            request,
+            {**request, "AlgorithmSpecification": algorithm},
             StoppingCondition=request.get("StoppingCondition") or {"MaxRuntimeInSeconds": DAY},
             TrainingJobStatus="InProgress",
             SecondaryStatus="Starting",
-            SecondaryStatusTransitions=[_transition("Starting", now)],
+            SecondaryStatusTransitions=[_transition("Starting", time.time())],
+            ProfilingStatus="Disabled",
         )
         self.submit(record)
         return record
+
+    @operation
+    def describe_training_job(self, request: Record) -> Record:
+        """Return a job, its warm pool as it is now."""
+        return warm_pools.shown(self.resources.get(request["TrainingJobName"]), time.time())
+
+    @operation
+    def list_training_jobs(self, request: Record) -> Record:
+        """Return a page of jobs, by their warm pools' status if asked."""
+        wanted = request.get("WarmPoolStatusEquals")
+        now = time.time()
+        jobs = [warm_pools.shown(record, now) for record in self.resources.all()]
+        if wanted:
+            jobs = [job for job in jobs if job.get("WarmPoolStatus", {}).get("Status") == wanted]
+        rest = {key: value for key, value in request.items() if key != "WarmPoolStatusEquals"}
+        return self.resources.list(rest, jobs)
+
+    @operation
+    def update_training_job(self, request: Record) -> Record:
+        """Keep a warm pool longer or end it; keep profiler and debugging settings."""
+        record = self.resources.get(request["TrainingJobName"])
+        members: Record = {}
+        for member in ("ProfilerConfig", "ProfilerRuleConfigurations", "RemoteDebugConfig"):
+            if member in request:
+                if record["TrainingJobStatus"] in TERMINAL:
+                    raise invalid(f"{member} cannot be updated: the training job has ended.")
+                members[member] = request[member]
+        if "ResourceConfig" in request:
+            period = request["ResourceConfig"]["KeepAlivePeriodInSeconds"]
+            members |= warm_pools.extend(record, period, time.time())
+        return self.resources.update(record["TrainingJobName"], members)
 
     def mark_stopping(self, name: str) -> None:
         """Record that a job is being stopped, unless it has ended."""
@@ -80,35 +120,61 @@ class TrainingJobs(JobFamily):
         """Record that a job failed."""
         self._step(name, "Failed", "Failed", FailureReason=reason)
 
+    def resume(self, record: Record) -> bool:
+        """Retry a job that the restart of the local AWS ended, as its RetryStrategy allows."""
+        attempts = record.get("RetryStrategy", {}).get("MaximumRetryAttempts", 0)
+        tried = record.get("_attempts", 0)
+        if record["TrainingJobStatus"] == "Stopping" or tried >= attempts:
+            return False
+        self._step(record["TrainingJobName"], "InProgress", "Restarting", _attempts=tried + 1)
+        self._step(record["TrainingJobName"], "InProgress", "Starting")
+        self.submit(record)
+        return True
+
     def work(self, record: Record, tree: Path, job: Job) -> None:
         """Carry a job out, up to a terminal status. Raises JobFailedError."""
         name = record["TrainingJobName"]
         run = TrainingRun(self.context, record, job, tree)
+        secondary = "Failed"
         try:
+            warm_pools.take(self.resources, record, time.time())
             secondary = self._carry_out(name, run)
         finally:
             job.check()
             self.resources.update(name, run.results())
-        status = "Stopped" if secondary == "MaxRuntimeExceeded" else secondary
-        self._step(name, status, secondary)
+            warm_pools.release(self.resources, name, secondary == "Completed", time.time())
+        is_over = secondary in ("MaxRuntimeExceeded", "MaxWaitTimeExceeded")
+        self._step(name, "Stopped" if is_over else secondary, secondary)
 
     def _carry_out(self, name: str, run: TrainingRun) -> str:
         """Take a job through its stages; return the secondary status it ends in."""
-        if run.job.stopping:
-            return "Stopped"
-        self._step(name, "InProgress", "Downloading")
-        run.download()
-        if run.job.stopping:
-            return "Stopped"
-        self._step(name, "InProgress", "Training", TrainingStartTime=time.time())
-        end = run.train(lambda: self.mark_stopping(name))
-        self._step(name, "InProgress", "Uploading", **run.times())
+        end = End.INTERRUPTED
+        while end is End.INTERRUPTED:
+            if run.job.stopping:
+                return "Stopped"
+            self._step(name, "InProgress", "Downloading")
+            run.download()
+            if run.job.stopping:
+                return "Stopped"
+            self._step(name, "InProgress", "Training")
+            end = run.train(lambda end: self._tell_end(name, end))
+            if end is End.INTERRUPTED:
+                self._step(name, "InProgress", "Starting")
+        self._step(name, "InProgress", "Uploading", **run.results())
         run.upload()
         return {
             End.EXITED: "Completed",
             End.STOPPED: "Stopped",
             End.TIMED_OUT: "MaxRuntimeExceeded",
+            End.WAITED_OUT: "MaxWaitTimeExceeded",
         }[end]
+
+    def _tell_end(self, name: str, end: End) -> None:
+        """Record why the containers are being ended, while they have their grace."""
+        if end in (End.TIMED_OUT, End.WAITED_OUT):
+            self.mark_stopping(name)
+        elif end is End.INTERRUPTED:
+            self._step(name, "InProgress", "Interrupted")
 
     def _step(self, name: str, status: str, secondary: str, **members: Any) -> None:
         """Record a status; a job that is asked to stop stays Stopping until it ends."""
@@ -122,6 +188,8 @@ class TrainingJobs(JobFamily):
             if record["TrainingJobStatus"] == "Stopping" and not terminal:
                 record.update(members)
                 return
+            if secondary == "Training":
+                record.setdefault("TrainingStartTime", now)
             transitions[-1]["EndTime"] = now
             transitions.append(_transition(secondary, now, terminal))
             record.update(TrainingJobStatus=status, SecondaryStatus=secondary, **members)
@@ -132,62 +200,3 @@ class TrainingJobs(JobFamily):
 def _transition(status: str, now: float, ended: bool = False) -> Record:
     transition = {"Status": status, "StartTime": now, "StatusMessage": _MESSAGES[status]}
     return {**transition, **({"EndTime": now} if ended else {})}
-
-
-def _check(request: Record) -> None:
-    """Refuse what CreateTrainingJob needs and lacks, and what is not done here."""
-    for member in ("AlgorithmSpecification", "ResourceConfig"):
-        if member not in request:
-            raise invalid(
-                f"1 validation error detected: Value null at '{member[0].lower()}{member[1:]}' "
-                "failed to satisfy constraint: Member must not be null"
-            )
-    for member in _REFUSED:
-        if member in request:
-            raise not_implemented(f"CreateTrainingJob with {member}")
-    algorithm, resources = request["AlgorithmSpecification"], request["ResourceConfig"]
-    if "TrainingImage" not in algorithm:
-        raise not_implemented("A training job by AlgorithmName (give TrainingImage)")
-    if resources.get("InstanceCount", 1) != 1 or resources.get("InstanceGroups"):
-        raise not_implemented("A training job on more than one instance")
-    _check_spot(request)
-    _check_metrics(algorithm)
-    channels = request.get("InputDataConfig", [])
-    if len({channel["ChannelName"] for channel in channels}) != len(channels):
-        raise invalid("Channel names must be unique.")
-    for channel in channels:
-        _check_channel(channel, algorithm.get("TrainingInputMode", "File"))
-
-
-def _check_metrics(algorithm: Record) -> None:
-    for definition in algorithm.get("MetricDefinitions", []):
-        try:
-            re.compile(definition["Regex"])
-        except re.error as error:
-            raise invalid(f"Metric {definition['Name']}: invalid regex: {error}") from error
-
-
-def _check_spot(request: Record) -> None:
-    """A spot job runs here as any other: its instance is never interrupted."""
-    limits = request.get("StoppingCondition", {})
-    wait = limits.get("MaxWaitTimeInSeconds", 0)
-    if request.get("EnableManagedSpotTraining") and wait < limits.get("MaxRuntimeInSeconds", DAY):
-        raise invalid(
-            "MaxWaitTimeInSeconds must be present, and equal to or greater than "
-            "MaxRuntimeInSeconds, when EnableManagedSpotTraining is true."
-        )
-
-
-def _check_channel(channel: Record, mode: str) -> None:
-    """Refuse inputs that are not brought in here."""
-    name = channel["ChannelName"]
-    source = channel["DataSource"].get("S3DataSource")
-    if source is None:
-        raise not_implemented(f"Channel {name}: a source other than S3DataSource")
-    if source["S3DataType"] not in ("S3Prefix", "ManifestFile"):
-        raise not_implemented(f"Channel {name}: {source['S3DataType']}")
-    if channel.get("InputMode", mode) == "Pipe":
-        raise not_implemented(f"Channel {name}: Pipe mode")
-    for member in ("CompressionType", "RecordWrapperType"):
-        if channel.get(member, "None") != "None":
-            raise not_implemented(f"Channel {name}: {member} {channel[member]}")

@@ -1,162 +1,263 @@
-"""One training job's work: data in, the container, artifacts out."""
+"""One training job's work: data in, the containers, artifacts out."""
 
 from __future__ import annotations
 
 import logging
-import math
-import re
+import shutil
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
-from local.sagemaker import toolkit
-from local.sagemaker.errors import ServiceError
+from local.sagemaker import inputs, toolkit
 from local.sagemaker.families.base import Context
-from local.sagemaker.families.jobs import JobFailedError, assume, fetch
-from local.sagemaker.jobs import End, Job
+from local.sagemaker.families.jobs import JobFailedError, assume, download_failure
+from local.sagemaker.families.training_metrics import MetricScan
+from local.sagemaker.hosts import Host, Hosts, Volume
+from local.sagemaker.jobs import End, Job, Outcome
+from local.sagemaker.pipes import Pipe
 from local.sagemaker.processes import Command
 from local.sagemaker.store import Record
+from local.sagemaker.sync import FolderSync
 from local.sagemaker.transfer import S3, Location, NothingFoundError, TransferError, inside
 
 DAY = 86400  # MaxRuntimeInSeconds: "the default value is 1 day" (API_StoppingCondition)
-_LOG_GROUP = _METRICS = "/aws/sagemaker/TrainingJobs"
+INTERRUPT_TAG = "headrace:interrupt-after"
+_LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 logger = logging.getLogger(__name__)
 
 
 class TrainingRun:
-    """One job's work, between its statuses."""
+    """One job's work, between its statuses. A spot job trains again after each interruption."""
 
     def __init__(self, context: Context, record: Record, job: Job, tree: Path) -> None:
         self.context, self.record, self.job, self.tree = context, record, job, tree
-        self.name = record["TrainingJobName"]
-        self.role = record["RoleArn"]
-        self.log = context.logs.stream(_LOG_GROUP, f"{self.name}/algo-1-{int(time.time())}")
-        self.metrics: dict[str, Record] = {}
-        self.started = self.ended = 0.0
+        self.name, self.role = record["TrainingJobName"], record["RoleArn"]
+        self.metrics = MetricScan(context, record)
         self.artifacts: Record | None = None
-        self.definitions = [
-            (definition["Name"], re.compile(definition["Regex"]))
-            for definition in record["AlgorithmSpecification"].get("MetricDefinitions", [])
-        ]
+        self._began = time.monotonic()
+        self._trained = 0.0  # seconds, of all attempts
+        self._ended = 0.0  # epoch
+        self._interruptions = interruptions(record)
 
     def download(self) -> None:
         """Bring the channels and an earlier checkpoint in. Raises JobFailedError."""
         self.credentials = assume(self.context, self.role, self.name)
         self.s3 = S3(self.context.cloud, self.credentials)
-        toolkit.write_training_files(self.tree, self.record)
-        for channel in self.record.get("InputDataConfig", []):
-            folder = inside(self.tree / "input" / "data", channel["ChannelName"])
-            folder.mkdir()
-            fetch(self.s3, channel["DataSource"]["S3DataSource"], folder, self.context, self.role)
+        shutil.rmtree(self.tree, ignore_errors=True)
+        count = self.record["ResourceConfig"].get("InstanceCount") or 1
+        logs = self.context.logs
+        self.hosts = Hosts(self.tree, _LOG_GROUP, self.name, logs, count)
+        for host in self.hosts.hosts:
+            toolkit.write_training_files(host, self.record)
+            for channel in self.record.get("InputDataConfig", []):
+                self._bring(channel, host)
+            self._restore(host)
+
+    def _bring(self, channel: Record, host: Host) -> None:
+        """Download a channel for a host, unless it will come through a pipe."""
+        source = channel["DataSource"]["S3DataSource"]
+        if toolkit.input_mode(channel, self.record) == "Pipe":
+            return
+        folder = inside(host.tree / "input" / "data", channel["ChannelName"])
+        try:
+            inputs.download(self.s3, source, host, folder)
+        except TransferError as error:
+            raise download_failure(error, source["S3Uri"], self.context, self.role) from error
+
+    def _restore(self, host: Host) -> None:
         checkpoint = self.record.get("CheckpointConfig")
-        if checkpoint:
-            try:
-                self.s3.download_prefix(checkpoint["S3Uri"], self._checkpoints)
-            except NothingFoundError:
-                logger.debug("%s starts without a checkpoint", self.name)
+        if not checkpoint:
+            return
+        folder = self._checkpoints(host)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.s3.download_prefix(checkpoint["S3Uri"], folder)
+        except NothingFoundError:
+            logger.debug("%s starts without a checkpoint", self.name)
+        except TransferError as error:
+            raise JobFailedError(f"ClientError: Checkpoint download failed:{error}") from error
 
-    @property
-    def _checkpoints(self) -> Path:
-        local: str = self.record["CheckpointConfig"].get("LocalPath", "/opt/ml/checkpoints")
-        return inside(self.tree, local.removeprefix("/opt/ml").strip("/"))
+    def _checkpoints(self, host: Host) -> Path:
+        local: str = self.record["CheckpointConfig"].get("LocalPath", toolkit.CHECKPOINTS)
+        return inside(host.tree, local.removeprefix("/opt/ml").strip("/"))
 
-    def train(self, on_limit: Callable[[], None]) -> End:
-        """Run the container. Raises JobFailedError if it fails."""
+    def train(self, on_end: Callable[[End], None]) -> End:
+        """Run the containers once; `on_end` hears the end before they have ended.
+
+        Raises JobFailedError if one fails, ContainerStartError if one cannot be started.
+        """
+        with ExitStack() as stack:
+            pipes = [pipe for host in self.hosts.hosts for pipe in self._pipes(host)]
+            for pipe in pipes:
+                pipe.start()
+                stack.callback(pipe.close)
+            syncs = self._syncs()
+            for sync in syncs:
+                sync.start()
+                stack.callback(sync.stop)
+            outcome = self._run(pipes, on_end)
+            self._finish(syncs)
+        if outcome.end in (End.FAILED, End.ALARMED):
+            self._keep_output()
+            raise JobFailedError(outcome.reason or self._reason(outcome))
+        return outcome.end
+
+    def _run(self, pipes: list[Pipe], on_end: Callable[[End], None]) -> Outcome:
+        volume = Volume(self.hosts.hosts, self.record["ResourceConfig"].get("VolumeSizeInGB", 0))
+
+        def alarm() -> str:
+            broken = [pipe.failure for pipe in pipes if pipe.failure]
+            return f"ClientError: Data download failed:{broken[0]}" if broken else volume()
+
+        names = self.hosts.names_file()
+        started = time.monotonic()
+        try:
+            return self.hosts.run(
+                self.context.processes,
+                self.job,
+                lambda host: self._command(host, names),
+                self._deadlines(),
+                on_end=on_end,
+                on_line=self.metrics.scan,
+                alarm=alarm,
+            )
+        finally:
+            self._trained += time.monotonic() - started
+            self._ended = time.time()
+
+    def _deadlines(self) -> dict[End, float]:
+        """Return, in seconds from now, when the containers are ended, and as what."""
+        limits = self.record["StoppingCondition"]
+        found = {End.TIMED_OUT: limits.get("MaxRuntimeInSeconds", DAY) - self._trained}
+        if not self.record.get("EnableManagedSpotTraining"):
+            return found
+        waited = time.monotonic() - self._began
+        found[End.WAITED_OUT] = limits["MaxWaitTimeInSeconds"] - waited
+        if self._interruptions:
+            found[End.INTERRUPTED] = self._interruptions.pop(0)
+        return found
+
+    def _command(self, host: Host, names: Path) -> Command:
         algorithm = self.record["AlgorithmSpecification"]
         image = self.context.images.find(algorithm["TrainingImage"])
         argv = image.argv(
             "train", algorithm.get("ContainerEntrypoint"), algorithm.get("ContainerArguments")
         )
-        root = self.context.processes.root(self.tree)
+        root = self.context.processes.root(host.tree)
         isolate = bool(self.record.get("EnableNetworkIsolation"))
         given = None if isolate else self.credentials
         environment = {
             **toolkit.common_variables(self.context.cloud, root, given),
             **image.variables(),
-            **toolkit.training_variables(root, self.record),
+            **toolkit.training_variables(root, host, self.record),
             **self.record.get("Environment", {}),
         }
-        self.started = time.time()
-        process = self.context.processes.spawn(Command(argv, environment, self.tree, isolate))
-        limit = self.record["StoppingCondition"].get("MaxRuntimeInSeconds", DAY)
-        code, end = self.job.watch(process, self.log, limit, on_limit, self._scan)
-        self.ended = time.time()
-        self.context.logs.flush()  # who sees the job end finds its log whole
-        if end is End.EXITED and code != 0:
-            self._keep_output()
-            reason = failure_text(self.tree / "output" / "failure") or " | ".join(self.log.tail)
-            raise JobFailedError(f"AlgorithmError: {reason[:950]}, exit code: {code}")
-        return end
+        return Command(toolkit.at_root(argv, root), environment, host.tree, isolate, names)
 
-    def _scan(self, line: str) -> None:
-        """Find the job's metrics in a line of its output."""
-        for name, pattern in self.definitions:
-            found = pattern.search(line)
-            if not found or not found.groups():
-                continue
-            try:
-                value = float(found[1])
-            except ValueError:
-                continue
-            if not math.isfinite(value):
-                continue  # CloudWatch takes no NaN, and JSON has none
-            now = time.time()
-            self.metrics[name] = {"MetricName": name, "Value": value, "Timestamp": now}
-            for observe in self.context.metric_observers:
-                observe(self.name, name, value)
-            dimensions = [{"Name": "TrainingJobName", "Value": self.name}]
-            datum = {"MetricName": name, "Value": value, "Timestamp": now, "Dimensions": dimensions}
-            try:
-                self.context.cloud.put_metric_data(_METRICS, [datum])
-            except ServiceError as error:
-                logger.warning("the metric %s was refused: %s", name, error)
+    def _pipes(self, host: Host) -> list[Pipe]:
+        folder = host.tree / "input" / "data"
+        return [
+            Pipe(self.s3, channel, host, folder)
+            for channel in self.record.get("InputDataConfig", [])
+            if toolkit.input_mode(channel, self.record) == "Pipe"
+        ]
+
+    def _syncs(self) -> list[FolderSync]:
+        checkpoint = self.record.get("CheckpointConfig")
+        if not checkpoint:
+            return []
+        location, interval = Location.of(checkpoint["S3Uri"]), self.context.settings.sync_interval
+        return [
+            FolderSync(self.s3, self._checkpoints(host), location, interval)
+            for host in self.hosts.hosts
+        ]
+
+    def _finish(self, syncs: list[FolderSync]) -> None:
+        try:
+            for sync in syncs:
+                sync.finish()
+        except TransferError as error:
+            raise JobFailedError(f"ClientError: Checkpoint upload failed:{error}") from error
+
+    def _reason(self, outcome: Outcome) -> str:
+        """Return why a container failed: what its failure file says, else its last words."""
+        host = self.hosts.hosts[outcome.failed]
+        told = failure_text(host.tree / "output" / "failure") or " | ".join(host.log.tail)
+        which = f" ({host.name})" if len(self.hosts.hosts) > 1 else ""
+        return f"AlgorithmError: {told[:940]}, exit code: {outcome.code}{which}"
 
     def upload(self) -> None:
-        """Take the model, the output and the checkpoint out. Raises JobFailedError."""
+        """Take the model and the output out. Raises JobFailedError."""
         config = self.record["OutputDataConfig"]
         output = Location.of(config["S3OutputPath"]) / f"{self.name}/output"
+        model = self._merged("model")
         try:
             if config.get("CompressionType") == "NONE":
-                self.s3.upload_folder(self.tree / "model", output / "model")
+                self.s3.upload_folder(model, output / "model")
                 self.artifacts = {"S3ModelArtifacts": f"{output}/model/"}
             else:
-                self.s3.upload_archive(self.tree / "model", output / "model.tar.gz")
+                self.s3.upload_archive(model, output / "model.tar.gz")
                 self.artifacts = {"S3ModelArtifacts": f"{output}/model.tar.gz"}
             self._upload_output(output)
         except TransferError as error:
             raise JobFailedError(f"ClientError: Artifact upload failed:{error}") from error
 
     def _keep_output(self) -> None:
-        """Upload what a failed container left in its output folder, if that can be done."""
-        config = self.record["OutputDataConfig"]
+        """Upload what failed containers left in their output folders, if that can be done."""
+        output = Location.of(self.record["OutputDataConfig"]["S3OutputPath"])
         try:
-            self._upload_output(Location.of(config["S3OutputPath"]) / f"{self.name}/output")
+            self._upload_output(output / f"{self.name}/output")
         except TransferError as error:
-            self.log.write(f"The output data was not uploaded: {error}")
+            self.hosts.hosts[0].log.write(f"The output data was not uploaded: {error}")
 
     def _upload_output(self, output: Location) -> None:
-        data = self.tree / "output" / "data"
+        data = self._merged("output/data")
         if any(data.iterdir()):
             self.s3.upload_archive(data, output / "output.tar.gz")
-        if checkpoint := self.record.get("CheckpointConfig"):
-            self.s3.upload_folder(self._checkpoints, Location.of(checkpoint["S3Uri"]))
 
-    def times(self) -> Record:
-        """Return how long the container ran."""
-        if not self.started:
-            return {}
-        end = self.ended or time.time()
-        seconds = max(1, round(end - self.started))
-        times = {"TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
-        return {**times, "TrainingEndTime": end}
+    def _merged(self, folder: str) -> Path:
+        """Return a folder of all hosts together, as AWS archives it; the first host's files win."""
+        first, *others = [host.tree / folder for host in self.hosts.hosts]
+        for other in others:
+            merge(other, first)
+        return first
 
     def results(self) -> Record:
         """Return what the job's record learns at its end."""
+        found = {"ModelArtifacts": self.artifacts, "FinalMetricDataList": self.metrics.final()}
+        if not self._ended:
+            return found
+        seconds = max(1, round(self._trained))
+        spot = bool(self.record.get("EnableManagedSpotTraining"))
+        share = self.context.settings.spot_price if spot else 1.0
         return {
-            **self.times(),
-            "ModelArtifacts": self.artifacts,
-            "FinalMetricDataList": list(self.metrics.values()) or None,
+            **found,
+            "TrainingTimeInSeconds": seconds,
+            "BillableTimeInSeconds": max(1, round(seconds * share)),
+            "TrainingEndTime": self._ended,
         }
+
+
+def interruptions(record: Record) -> list[float]:
+    """Return after how many seconds of training each attempt of a spot job is interrupted.
+
+    The job's tag `headrace:interrupt-after` says, its numbers apart by blanks. Raises ValueError.
+    """
+    if not record.get("EnableManagedSpotTraining"):
+        return []
+    tags = {tag["Key"]: tag["Value"] for tag in record.get("Tags") or []}
+    return [float(number) for number in tags.get(INTERRUPT_TAG, "").split()]
+
+
+def merge(source: Path, target: Path) -> None:
+    """Move what lies in a folder into another, but what that has already; follow no link."""
+    for entry in sorted(source.iterdir()):
+        other = target / entry.name
+        if entry.is_dir() and not entry.is_symlink() and other.is_dir():
+            merge(entry, other)
+        elif not other.exists() and not other.is_symlink():
+            entry.rename(other)
 
 
 def failure_text(file: Path) -> str:

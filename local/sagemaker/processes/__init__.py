@@ -36,12 +36,16 @@ class ContainerStartError(Exception):
 
 @dataclass(frozen=True)
 class Command:
-    """What to run: `tree` becomes /opt/ml where the machine allows it."""
+    """What to run: `tree` becomes /opt/ml where the machine allows it.
+
+    There, too, `hosts` (a file) stands for /etc/hosts.
+    """
 
     argv: list[str]
     environment: dict[str, str]
     tree: Path
     isolate: bool = False
+    hosts: Path | None = None
 
 
 class Process:
@@ -161,6 +165,7 @@ class Processes:
             "argv": command.argv,
             "cwd": "/opt/ml" if tree else str(command.tree),
             "tree": str(tree) if tree else None,
+            "hosts": str(command.hosts) if tree and command.hosts else None,
             "user": user,
             "isolate": isolate,
             "parent": os.getpid(),

@@ -8,6 +8,7 @@ left running, as the end of a container does. SPEC is JSON:
     argv      the command
     cwd       where it starts
     tree      the folder to show as /opt/ml, or null
+    hosts     the file to show as /etc/hosts if there is a tree, or null
     user      whether namespaces need a user namespace of their own
     isolate   whether to run without network (a loopback of its own is all it sees)
     parent    pid of the local AWS
@@ -110,6 +111,8 @@ def run(spec: "dict[str, Any]", supervisor: int) -> None:
     try:
         if spec["tree"] or spec["isolate"]:
             enter_namespaces(spec["tree"], spec["user"], spec["isolate"])
+            if spec["hosts"] and Path("/etc/hosts").is_file():
+                mount(spec["hosts"], "/etc/hosts", None, MS_BIND)
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != supervisor:
             os._exit(KILLED)

@@ -208,9 +208,51 @@ def test_jobs_wait_their_turn_in_starting(clients: Clients, unique: str) -> None
             "Could not assume role arn:aws:iam::000000000000:role/nobody",
         ),
         (
-            {"InputDataConfig": [channel("train", "s3://bucket/key", InputMode="Pipe")]},
+            {"AlgorithmSpecification": {"AlgorithmName": "mine", "TrainingInputMode": "File"}},
             "NotImplementedLocally",
-            "Pipe mode is not implemented locally",
+            "AlgorithmName",
+        ),
+        (
+            {
+                "InputDataConfig": [
+                    {
+                        "ChannelName": "train",
+                        "DataSource": {
+                            "FileSystemDataSource": {
+                                "FileSystemId": "fs-12345678901",
+                                "FileSystemAccessMode": "ro",
+                                "FileSystemType": "EFS",
+                                "DirectoryPath": "/data",
+                            }
+                        },
+                    }
+                ]
+            },
+            "NotImplementedLocally",
+            "FileSystemDataSource",
+        ),
+        (
+            {"InputDataConfig": [channel("train", "s3://bucket/key", CompressionType="Gzip")]},
+            "ValidationException",
+            "used only in Pipe input mode",
+        ),
+        (
+            {"InputDataConfig": [channel("train", "s3://bucket/key", "AugmentedManifestFile")]},
+            "ValidationException",
+            "AugmentedManifestFile can only be used if the Channel's input mode is Pipe",
+        ),
+        (
+            {"ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 100}},
+            "ResourceLimitExceeded",
+            "'ml.m5.large for training job usage' is 8 Instances",
+        ),
+        (
+            {
+                "EnableManagedSpotTraining": True,
+                "StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 59},
+            },
+            "ValidationException",
+            "MaxWaitTimeInSeconds must be present",
         ),
     ],
 )
