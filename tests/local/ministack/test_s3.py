@@ -45,3 +45,13 @@ def test_the_sha256_of_an_object_can_be_read_back(aws: LocalAws) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=b"data", ChecksumAlgorithm="SHA256")
     head = s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
     assert head["ChecksumSHA256"] == b64encode(hashlib.sha256(b"data").digest()).decode()
+
+
+def test_encryption_without_a_key_takes_the_managed_one(aws: LocalAws) -> None:
+    """API_PutObject: "aws:kms" and no key id."""
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket="managed-key")
+    s3.put_object(Bucket="managed-key", Key="a", Body=b"1", ServerSideEncryption="aws:kms")
+    head = s3.head_object(Bucket="managed-key", Key="a")
+    assert head["ServerSideEncryption"] == "aws:kms"
+    assert head["SSEKMSKeyId"].endswith("alias/aws/s3")

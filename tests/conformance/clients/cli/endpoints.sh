@@ -20,11 +20,8 @@ step "aws sagemaker describe-endpoint --query"
 test InService = "$(aws sagemaker describe-endpoint --endpoint-name cli-endpoint \
     --query EndpointStatus --output text)"
 
-step "mistake: an unknown endpoint is ValidationError, exit code 254"
-code=0
-aws sagemaker-runtime invoke-endpoint --endpoint-name cli-missing --body x out 2> error.txt ||
-    code=$?
-test "$code" = 254
+step "mistake: an unknown endpoint is ValidationError"
+! aws sagemaker-runtime invoke-endpoint --endpoint-name cli-missing --body x out 2> error.txt
 grep "An error occurred (ValidationError)" error.txt
 
 step "aws sagemaker delete-endpoint; wait endpoint-deleted"

@@ -11,8 +11,8 @@ ROLE, BUCKET = os.environ["ROLE"], os.environ["BUCKET"]
 
 
 class Doubler(mlflow.pyfunc.PythonModel):
-    def predict(self, context, model_input: list[float], params=None) -> list[float]:
-        return [2 * value for value in model_input]
+    def predict(self, context, model_input, params=None):
+        return (2 * model_input["x"]).tolist()
 
 
 step("mlflow.pyfunc.save_model")
