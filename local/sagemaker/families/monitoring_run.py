@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from local.sagemaker.errors import not_implemented
-from local.sagemaker.families.monitoring_time import iso, prefixes
+from local.sagemaker.families.monitoring_time import grouped, hours, iso
 from local.sagemaker.store import Record
 from local.sagemaker.transfer import S3
 
@@ -273,15 +273,29 @@ class Run:
         Captured data lie under `{local}/{endpoint}/{variant}`, as the contract says.
         """
         top = f"{local}/{self.definition.endpoint}" if folders != [""] else local
-        wanted = prefixes(self.begins, self.ends, max(1, _INPUTS // len(folders)))
-        paths = [f"{folder}/{hour}".lstrip("/") for folder in folders for hour in wanted]
-        found = [path for path in paths if next(self.s3.objects(f"{uri}/{path}/"), None)]
-        if not found:
+        limit = max(1, _INPUTS // len(folders))
+        paths = [
+            f"{folder}/{hour}".lstrip("/")
+            for folder in folders
+            for hour in grouped(self._hours(f"{uri}/{folder}".rstrip("/")), limit)
+        ]
+        if not paths:
             raise NoDataError(NO_DATA)
         return [
             _input(f"{name}_{number}", f"{uri}/{path}", f"{top}/{path}")
-            for number, path in enumerate(found, 1)
+            for number, path in enumerate(paths, 1)
         ]
+
+    def _hours(self, uri: str) -> list[str]:
+        """Return the window's hours that hold data below a folder."""
+        wanted = hours(self.begins, self.ends)
+        days = dict.fromkeys(hour.rpartition("/")[0] for hour in wanted)
+        found = {
+            f"{day}/{name.partition('/')[0]}"
+            for day in days
+            for name, _ in self.s3.objects(f"{uri}/{day}/")
+        }
+        return [hour for hour in wanted if hour in found]
 
     def _request(
         self,

@@ -84,16 +84,23 @@ def window(scheduled: float, schedule: Record, given: Record, hour: float) -> tu
     return begins, ends
 
 
-def prefixes(begins: float, ends: float, limit: int) -> list[str]:
-    """Return the yyyy/mm/dd/hh folders of a window; whole days or months if hours are too many."""
+def hours(begins: float, ends: float) -> list[str]:
+    """Return the yyyy/mm/dd/hh folders of a window, in order."""
     first = int(begins) // 3600
     last = max(first, -(-int(ends) // 3600) - 1)
-    hours = [dt.datetime.fromtimestamp(hour * 3600, dt.UTC) for hour in range(first, last + 1)]
-    for pattern in ("%Y/%m/%d/%H", "%Y/%m/%d", "%Y/%m", "%Y"):
-        folders = list(dict.fromkeys(hour.strftime(pattern) for hour in hours))
-        if len(folders) <= limit:
-            break
-    return folders
+    times = [dt.datetime.fromtimestamp(hour * 3600, dt.UTC) for hour in range(first, last + 1)]
+    return [f"{time:%Y/%m/%d/%H}" for time in times]
+
+
+def grouped(folders: list[str], limit: int) -> list[str]:
+    """Return at most `limit` folders that hold all of these: the hours, else days, months, years.
+
+    AWS too hands over more than the window at times ("Container Contract Inputs").
+    """
+    found = folders
+    while len(found) > limit and "/" in found[0]:
+        found = list(dict.fromkeys(folder.rpartition("/")[0] for folder in found))
+    return found
 
 
 def iso(epoch: float) -> str:
