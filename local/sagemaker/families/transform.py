@@ -13,6 +13,7 @@ from local.sagemaker.families.base import Context, operation
 from local.sagemaker.families.jobs import TERMINAL, JobFamily
 from local.sagemaker.families.models import Models
 from local.sagemaker.families.transform_run import TransformRun, joining_of
+from local.sagemaker.hosting.instance import definitions_of
 from local.sagemaker.jobs import Job
 from local.sagemaker.resources import Kind, Resources
 from local.sagemaker.store import Record
@@ -54,6 +55,8 @@ class TransformJobs(JobFamily):
     def create_transform_job(self, request: Record) -> Record:
         """Queue a job, with the model as it is now."""
         model = self._models.get(request["ModelName"])
+        if any(each.get("Mode") == "MultiModel" for each in definitions_of(model)):
+            raise invalid("A multi-model container cannot be used for a transform job.")
         self._check_count(request["TransformResources"])
         _check_payload(request)
         _check_input(request)

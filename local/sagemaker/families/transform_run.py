@@ -25,8 +25,8 @@ from typing import IO, cast
 
 from local.sagemaker.families.base import Context
 from local.sagemaker.families.jobs import JobFailedError, assume, download_failure
-from local.sagemaker.hosting.instance import DeploymentError, maker
-from local.sagemaker.hosting.replica import Replica, UnhealthyError
+from local.sagemaker.hosting.instance import DeploymentError, Instance, maker
+from local.sagemaker.hosting.replica import UnhealthyError
 from local.sagemaker.jobs import Job
 from local.sagemaker.store import Record
 from local.sagemaker.transfer import S3, Location, NothingFoundError, TransferError
@@ -119,7 +119,7 @@ class TransformRun:
             raise download_failure(error, source["S3Uri"], self.context, role) from error
         return [Item(number, *pair) for number, pair in enumerate(found)]
 
-    def _make_instances(self) -> list[Replica]:
+    def _make_instances(self) -> list[Instance]:
         given = {
             "SAGEMAKER_MAX_PAYLOAD_IN_MB": self.record.get("MaxPayloadInMB"),
             "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": self.record.get("MaxConcurrentTransforms"),
@@ -155,7 +155,7 @@ class TransformRun:
         except DeploymentError as error:
             raise JobFailedError(f"ClientError: {error}") from error
 
-    def _wait_ready(self, instances: list[Replica]) -> None:
+    def _wait_ready(self, instances: list[Instance]) -> None:
         deadline = time.monotonic() + self.context.settings.ping_timeout
         for instance in instances:
             try:
@@ -168,7 +168,7 @@ class TransformRun:
                     f"check CloudWatch logs for this job. Last lines: {error}"
                 ) from error
 
-    def _obey(self, instances: list[Replica]) -> None:
+    def _obey(self, instances: list[Instance]) -> None:
         """End the instances, and so what waits for them, when the job is to stop or abandoned."""
         while not self._finished.is_set():
             if self.job.pause(0.5):
@@ -178,9 +178,9 @@ class TransformRun:
                 _stop_all(instances)
                 return
 
-    async def _transform(self, instances: list[Replica], items: list[Item]) -> None:
+    async def _transform(self, instances: list[Instance], items: list[Item]) -> None:
         """Share the objects out among the instances, as AWS does, and transform them."""
-        rates = self._rates(await asyncio.to_thread(execution_parameters, instances[0].pool.port))
+        rates = self._rates(await asyncio.to_thread(execution_parameters, instances[0]))
         self.log.write(
             f"[sagemaker logs]: MaxConcurrentTransforms={rates.concurrent}, "
             f"MaxPayloadInMB={rates.payload_mb}, "
@@ -209,10 +209,11 @@ class TransformRun:
         single = strategy in ("SingleRecord", "SINGLE_RECORD")
         return Rates(max(1, int(concurrent)), number("MaxPayloadInMB", 6), single)
 
-    def _sender(self, instance: Replica) -> Sender:
+    def _sender(self, instance: Instance) -> Sender:
         types = {"content-type": self.input.get("ContentType"), "accept": self.output.get("Accept")}
         client = self.record.get("ModelClientConfig", {})
         return Sender(
+            self.name,
             instance,
             {name: value for name, value in types.items() if value},
             client.get("InvocationsTimeoutInSeconds", 600),
@@ -358,6 +359,6 @@ def joining_of(record: Record, started: datetime) -> Joining:
     )
 
 
-def _stop_all(instances: list[Replica]) -> None:
+def _stop_all(instances: list[Instance]) -> None:
     with ThreadPoolExecutor(max_workers=len(instances)) as pool:
         list(pool.map(lambda instance: instance.stop(), instances))

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
-from local.sagemaker.hosting.connection import ContainerConnectionError
+from local.sagemaker.errors import ServiceError
+from local.sagemaker.hosting.asking import Call
+from local.sagemaker.hosting.instance import Instance
 from local.sagemaker.hosting.replica import Replica, UnhealthyError
 
 _CHUNK = 2**20
@@ -27,9 +29,10 @@ class InvocationError(Exception):
 
 @dataclass(frozen=True)
 class Sender:
-    """One instance's model client: ModelClientConfig's settings, and a limit for its restarts."""
+    """A job's model client of one instance: ModelClientConfig's settings, a limit for restarts."""
 
-    replica: Replica
+    job: str
+    instance: Instance
     headers: dict[str, str]
     timeout: float
     retries: int
@@ -53,26 +56,22 @@ class Sender:
     async def _wait_ready(self) -> None:
         """Wait for a container that ended to be in service again."""
         try:
-            await asyncio.to_thread(self.replica.wait_ready, self.restart_timeout)
+            await asyncio.to_thread(self.instance.wait_ready, self.restart_timeout)
         except UnhealthyError as error:
             raise InvocationError(f"The container ended: {error}") from error
 
     async def _once(self, payload: bytes) -> bytes:
-        pool = self.replica.pool
-        lines = [
-            "POST /invocations HTTP/1.1",
-            f"host: 127.0.0.1:{pool.port}",
-            f"content-length: {len(payload)}",
-            *(f"{name}: {value}" for name, value in self.headers.items()),
-            "\r\n",
-        ]
         try:
-            response = await pool.send("\r\n".join(lines).encode("latin-1") + payload, self.timeout)
-        except ContainerConnectionError as error:
-            raise InvocationError(f"The container closed the connection: {error}") from error
-        except TimeoutError as error:
-            raise InvocationError(f"No answer within {self.timeout:g} seconds") from error
-        _check(response.status, response.body)
+            response = await self.instance.answer(
+                Call(self.job, self.headers, payload, self.timeout)
+            )
+        except ServiceError as error:
+            status, message = (
+                error.fields.get(field) for field in ("OriginalStatusCode", "OriginalMessage")
+            )
+            if not status:
+                raise InvocationError(str(message or error.message)) from error
+            raise _refused(status, message) from error
         return response.body
 
     def stream(self, source: IO[bytes], target: IO[bytes]) -> None:
@@ -80,8 +79,10 @@ class Sender:
 
         It is not tried again: part of the answer may have been written.
         """
+        if not isinstance(self.instance, Replica):
+            raise InvocationError("Several containers cannot be streamed through locally")
         connection = http.client.HTTPConnection(
-            "127.0.0.1", self.replica.pool.port, timeout=self.timeout
+            "127.0.0.1", self.instance.pool.port, timeout=self.timeout
         )
         try:
             connection.request(
@@ -89,7 +90,7 @@ class Sender:
             )
             response = connection.getresponse()
             if response.status != http.client.OK:
-                _check(response.status, response.read(_CHUNK))
+                raise _refused(response.status, response.read(_CHUNK).decode(errors="replace"))
             shutil.copyfileobj(response, target, _CHUNK)
         except (OSError, http.client.HTTPException) as error:
             raise InvocationError(f"The container closed the connection: {error}") from error
@@ -97,12 +98,14 @@ class Sender:
             connection.close()
 
 
-def execution_parameters(port: int) -> dict[str, Any]:
-    """Ask a container for its settings; one that has no such path gives none.
+def execution_parameters(instance: Instance) -> dict[str, Any]:
+    """Ask a container for its settings; one that has no such path gives none, nor do several.
 
     See "How Containers Serve Requests" of "Use Your Own Inference Code with Batch Transform".
     """
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    if not isinstance(instance, Replica):
+        return {}
+    connection = http.client.HTTPConnection("127.0.0.1", instance.pool.port, timeout=2)
     try:
         connection.request("GET", "/execution-parameters")
         response = connection.getresponse()
@@ -120,9 +123,8 @@ def _chunks(source: IO[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
-def _check(status: int, body: bytes) -> None:
-    if not 200 <= status < 300:
-        text = body[:1024].decode(errors="replace")
-        raise InvocationError(
-            f"Bad HTTP status received from algorithm: {status}: {text}", 400 <= status < 500
-        )
+def _refused(status: int, text: Any) -> InvocationError:
+    return InvocationError(
+        f"Bad HTTP status received from algorithm: {status}: {str(text)[:1024]}",
+        400 <= status < 500,
+    )
