@@ -6,6 +6,7 @@ from local.sagemaker import events
 from local.sagemaker.errors import invalid, not_implemented
 from local.sagemaker.families.base import Family, operation
 from local.sagemaker.families.registry import KIND as PACKAGE
+from local.sagemaker.families.registry import specification_of
 from local.sagemaker.resources import Kind, Resources
 from local.sagemaker.store import Record
 
@@ -73,9 +74,7 @@ class Models(Family):
                 f"The model package {package['ModelPackageArn']} must be approved before a model "
                 f"can be created from it; it is {package['ModelApprovalStatus']}."
             )
-        specification = package.get("InferenceSpecification")
-        if not specification:
-            raise invalid(f"{package['ModelPackageArn']} has no InferenceSpecification.")
+        specification = specification_of(package, container.get("InferenceSpecificationName"))
         added = container.get("Environment", {})
         return [
             _checked({**packaged, "Environment": {**packaged.get("Environment", {}), **added}})

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
-from local.sagemaker import events
+from local.sagemaker import events, shapes
 from local.sagemaker.errors import ServiceError, invalid, not_implemented
 from local.sagemaker.families.base import Family, operation
+from local.sagemaker.families.model_cards import check_content
 from local.sagemaker.resources import Kind, Resources
 from local.sagemaker.store import Record
 
@@ -27,10 +29,11 @@ KIND = Kind(
 _REFUSED = (
     "SourceAlgorithmSpecification",
     "ValidationSpecification",
-    "AdditionalInferenceSpecifications",
-    "AdditionalInferenceSpecificationsToAdd",
+    "CertifyForMarketplace",
+    "ManagedStorageType",
 )
 _PROPERTIES = 50  # API_UpdateModelPackage, CustomerMetadataProperties
+_ADDITIONAL = 15  # API_UpdateModelPackage, AdditionalInferenceSpecificationsToAdd
 _CHANGEABLE = (
     "ModelApprovalStatus",
     "ModelPackageRegistrationType",
@@ -50,6 +53,7 @@ class ModelPackageGroups(Family):
     @operation
     def create_model_package_group(self, request: Record) -> Record:
         """Make an empty group."""
+        _refuse(request, "CreateModelPackageGroup", "ManagedConfiguration")
         name = request["ModelPackageGroupName"]
         return self.resources.create(
             name, request, ModelPackageGroupStatus="Completed", CreatedBy={}, _versions=0
@@ -57,10 +61,11 @@ class ModelPackageGroups(Family):
 
     @operation
     def list_model_package_groups(self, request: Record) -> Record:
-        """List groups; there is no other account to share any."""
+        """List this account's groups."""
         filters = dict(request)
-        shared = filters.pop("CrossAccountFilterOption", "SameAccount") == "CrossAccount"
-        return self.resources.list(filters, [] if shared else None)
+        if filters.pop("CrossAccountFilterOption", "SameAccount") != "SameAccount":
+            raise not_implemented("ListModelPackageGroups with another account's groups")
+        return self.resources.list(filters)
 
     @operation
     def delete_model_package_group(self, request: Record) -> None:
@@ -76,6 +81,36 @@ class ModelPackageGroups(Family):
                     "Packages. Delete them first.",
                 )
             self.resources.delete(name)
+
+    @operation
+    def put_model_package_group_policy(self, request: Record) -> Record:
+        """Keep a group's resource policy; requests here are all of one account."""
+        try:
+            policy = json.loads(request["ResourcePolicy"])
+        except ValueError as error:
+            raise invalid(f"The resource policy is not JSON: {error}") from error
+        if not isinstance(policy, dict) or not policy.get("Statement"):
+            raise invalid("The resource policy has no Statement.")
+        change = {"_policy": request["ResourcePolicy"]}
+        return self.resources.update(request["ModelPackageGroupName"], change)
+
+    @operation
+    def get_model_package_group_policy(self, request: Record) -> Record:
+        """Return a group's resource policy."""
+        return {"ResourcePolicy": self._with_policy(request)["_policy"]}
+
+    @operation
+    def delete_model_package_group_policy(self, request: Record) -> None:
+        """Remove a group's resource policy."""
+        self.resources.update(
+            self._with_policy(request)["ModelPackageGroupName"], {"_policy": None}
+        )
+
+    def _with_policy(self, request: Record) -> Record:
+        group = self.resources.get(request["ModelPackageGroupName"])
+        if "_policy" not in group:
+            raise invalid(f"Cannot find resource policy for: {group['ModelPackageGroupArn']}")
+        return group
 
 
 class ModelPackages(Family):
@@ -94,7 +129,7 @@ class ModelPackages(Family):
     @operation
     def create_model_package(self, request: Record) -> Record:
         """Add a package; the same ClientToken again returns the package it made."""
-        _refuse(request, "CreateModelPackage")
+        _refuse(request, "CreateModelPackage", *_REFUSED)
         group, name = request.get("ModelPackageGroupName"), request.get("ModelPackageName")
         if group and name:
             raise invalid(
@@ -103,22 +138,41 @@ class ModelPackages(Family):
             )
         if not group and not name:
             raise invalid("Missing ARN.")
+        _check_card(request)
+        _check_additional(request.get("AdditionalInferenceSpecifications", []))
         package = {
             **request,
+            **self._from_source(request),
             "ModelPackageStatus": "Completed",
             "ModelPackageStatusDetails": {"ValidationStatuses": [], "ImageScanStatuses": []},
             "_token": request.get("ClientToken"),
-            "_request": hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest(),
+            "_request": _digest(request),
         }
         with self.context.store.lock:
             if made := self._made_by(package):
                 return made
             if name:
+                package.pop("ModelApprovalStatus", None)  # "does not apply to unversioned models"
                 made = self.resources.insert(name, package)
             else:
                 made = self._insert_version(group or "", package)
         self.changed(made)  # outside the lock: who listens may call
         return made
+
+    def _from_source(self, request: Record) -> Record:
+        """Return the specification of the package that is cloned, or the model registered."""
+        source = request.get("SourceUri", "")
+        if "InferenceSpecification" in request or not source.startswith("arn:"):
+            return {}
+        if ":model-package/" in source:
+            found = self.resources.get(source).get("InferenceSpecification")
+            return {"InferenceSpecification": found} if found else {}
+        if ":model/" not in source:
+            return {}
+        model = self.context.call("DescribeModel", {"ModelName": source.rsplit("/", 1)[-1]})
+        containers = model.get("Containers") or [model["PrimaryContainer"]]
+        described = [shapes.project(_container_shape(), each) for each in containers]
+        return {"InferenceSpecification": {"Containers": described}}
 
     def _insert_version(self, group_name: str, package: Record) -> Record:
         if package.get("Tags"):
@@ -146,20 +200,27 @@ class ModelPackages(Family):
             if made["_token"] != token:
                 continue
             if made["_request"] != package["_request"]:
-                message = f"ClientToken {token} was used for a different request."
-                raise ServiceError("ConflictException", message)
+                raise _token_conflict(token)
             return made
         return None
 
     @operation
     def update_model_package(self, request: Record) -> Record:
-        """Change the approval, or what describes a package."""
-        _refuse(request, "UpdateModelPackage")
+        """Change the approval, or what describes a version; the same ClientToken again does not."""
         name = self.resources.name(request["ModelPackageArn"])
+        token, digest = request.get("ClientToken"), _digest(request)
+        _check_card(request)
         removed = request.get("CustomerMetadataPropertiesToRemove", [])
         added = request.get("CustomerMetadataProperties", {})
 
         def change(record: Record) -> None:
+            if "ModelPackageVersion" not in record:
+                raise invalid(f"Model package {name} is not versioned and cannot be updated.")
+            specifications = [
+                *record.get("AdditionalInferenceSpecifications", []),
+                *request.get("AdditionalInferenceSpecificationsToAdd", []),
+            ]
+            _check_additional(specifications)
             properties = {**record.get("CustomerMetadataProperties", {}), **added}
             if len(properties) > _PROPERTIES:
                 raise invalid(f"A model package has at most {_PROPERTIES} metadata properties.")
@@ -169,10 +230,38 @@ class ModelPackages(Family):
                     key: value for key, value in properties.items() if key not in removed
                 }
                 or None,
+                AdditionalInferenceSpecifications=specifications or None,
                 LastModifiedBy={},
             )
+            if token:
+                record.setdefault("_updates", {})[token] = digest
 
+        package = self.resources.get(name)
+        known = package.get("_updates", {}).get(token)
+        if known == digest:
+            return package
+        if known:
+            raise _token_conflict(token)
         return self.resources.update(name, change)
+
+    @operation
+    def describe_model_package(self, request: Record) -> Record:
+        """Describe a package, with or without its card's content."""
+        package = self.resources.get(request["ModelPackageName"])
+        if request.get("IncludedData") == "MetadataOnly" and "ModelCard" in package:
+            package["ModelCard"].pop("ModelCardContent", None)
+        return package
+
+    @operation
+    def batch_describe_model_package(self, request: Record) -> Record:
+        """Describe several packages; what goes wrong for one spares the others."""
+        found, errors = {}, {}
+        for arn in request["ModelPackageArnList"]:
+            try:
+                found[arn] = self.resources.get(arn)
+            except ServiceError as error:
+                errors[arn] = {"ErrorCode": error.code, "ErrorResponse": error.message}
+        return {"ModelPackageSummaries": found, "BatchDescribeModelPackageErrorMap": errors}
 
     @operation
     def list_model_packages(self, request: Record) -> Record:
@@ -190,7 +279,49 @@ class ModelPackages(Family):
         return self.resources.list(filters, rows)
 
 
-def _refuse(request: Record, operation_name: str) -> None:
-    for member in _REFUSED:
-        if member in request:
+def specification_of(package: Record, name: str | None) -> Record:
+    """Return a package's specification, or its additional one of that name."""
+    if name is None:
+        found = package.get("InferenceSpecification")
+    else:
+        additional = package.get("AdditionalInferenceSpecifications", [])
+        found = next((each for each in additional if each["Name"] == name), None)
+    if not found:
+        what = f"additional inference specification {name}" if name else "InferenceSpecification"
+        raise invalid(f"{package['ModelPackageArn']} has no {what}.")
+    return found
+
+
+def _refuse(request: Record, operation_name: str, *members: str) -> None:
+    for member in members:
+        if request.get(member):
             raise not_implemented(f"{operation_name} with {member}")
+
+
+def _check_card(request: Record) -> None:
+    content = request.get("ModelCard", {}).get("ModelCardContent")
+    if content is not None:
+        check_content(content, "package_card")
+
+
+def _check_additional(specifications: list[Record]) -> None:
+    names = [specification["Name"] for specification in specifications]
+    if len(names) > _ADDITIONAL or len(set(names)) != len(names):
+        raise invalid(
+            f"A model package has at most {_ADDITIONAL} additional inference specifications, with "
+            "unique names."
+        )
+
+
+def _container_shape() -> Any:
+    shape = shapes.operation_model("CreateModelPackage").input_shape
+    return shape.members["InferenceSpecification"].members["Containers"].member
+
+
+def _digest(request: Record) -> str:
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+
+
+def _token_conflict(token: str) -> ServiceError:
+    message = f"ClientToken {token} was used for a different request."
+    return ServiceError("ConflictException", message)

@@ -1,5 +1,9 @@
-"""Groups, versions and approval. Facts: sagemaker.md §7, §12."""
+"""Groups, versions, approval, cards and policies.
 
+API_CreateModelPackage, API_UpdateModelPackage, "Update the approval status of a model".
+"""
+
+import json
 from typing import Any
 
 import pytest
@@ -149,3 +153,130 @@ def test_a_group_with_versions_stays(registry: SageMaker) -> None:
     assert refused.value.code == "ConflictException"
     registry.call("DeleteModelPackage", {"ModelPackageName": arn})
     registry.call("DeleteModelPackageGroup", {"ModelPackageGroupName": "credit"})
+
+
+def test_a_replayed_update_changes_nothing(registry: SageMaker) -> None:
+    arn = add(registry)
+    first = {"ModelPackageArn": arn, "ModelApprovalStatus": "Approved", "ClientToken": "t-1"}
+    registry.call("UpdateModelPackage", first)
+    rejected = {"ModelPackageArn": arn, "ModelApprovalStatus": "Rejected"}
+    registry.call("UpdateModelPackage", rejected)
+    registry.call("UpdateModelPackage", first)
+    assert describe(registry, arn)["ModelApprovalStatus"] == "Rejected"
+    with pytest.raises(ServiceError, match="different request"):
+        registry.call("UpdateModelPackage", {**rejected, "ClientToken": "t-1"})
+
+
+def test_every_field_of_an_update_is_kept(registry: SageMaker) -> None:
+    additional = {"Name": "neo", "Containers": SPECIFICATION["Containers"]}
+    arn = add(registry, AdditionalInferenceSpecifications=[additional])
+    card = {"ModelCardStatus": "Draft", "ModelCardContent": '{"intended_uses": {}}'}
+    other = {**SPECIFICATION, "SupportedContentTypes": ["application/json"]}
+    changes = {
+        "ModelPackageRegistrationType": "Logged",
+        "InferenceSpecification": other,
+        "SourceUri": "s3://bucket/code",
+        "ModelCard": card,
+        "ModelLifeCycle": {"Stage": "QA", "StageStatus": "OnHold"},
+    }
+    second = {**additional, "Name": "trt"}
+    registry.call(
+        "UpdateModelPackage",
+        {"ModelPackageArn": arn, "AdditionalInferenceSpecificationsToAdd": [second], **changes},
+    )
+    package = describe(registry, arn)
+    assert {key: package[key] for key in changes} == changes
+    assert package["AdditionalInferenceSpecifications"] == [additional, second]
+    again = {"ModelPackageArn": arn, "AdditionalInferenceSpecificationsToAdd": [second]}
+    with pytest.raises(ServiceError, match="unique names"):
+        registry.call("UpdateModelPackage", again)
+    hidden = {"ModelPackageName": arn, "IncludedData": "MetadataOnly"}
+    shown = registry.call("DescribeModelPackage", hidden)["ModelCard"]
+    assert shown == {"ModelCardStatus": "Draft"}
+    wrong = {**card, "ModelCardContent": '{"model_overview": {"model_owner": "ana"}}'}
+    with pytest.raises(ServiceError, match="'model_owner' was unexpected"):
+        registry.call("UpdateModelPackage", {"ModelPackageArn": arn, "ModelCard": wrong})
+
+
+def test_metrics_and_baselines_are_kept(registry: SageMaker) -> None:
+    source = {"ContentType": "application/json", "S3Uri": "s3://bucket/statistics.json"}
+    quality = {"ModelQuality": {"Statistics": source, "Constraints": source}}
+    arn = add(registry, ModelMetrics=quality, DriftCheckBaselines=quality)
+    package = describe(registry, arn)
+    assert (package["ModelMetrics"], package["DriftCheckBaselines"]) == (quality, quality)
+
+
+def test_a_package_is_cloned_or_made_of_a_model(registry: SageMaker) -> None:
+    original = add(registry, ModelApprovalStatus="Approved")
+    clone = {"ModelPackageGroupName": "credit", "SourceUri": original}
+    cloned = registry.call("CreateModelPackage", clone)["ModelPackageArn"]
+    assert describe(registry, cloned)["InferenceSpecification"] == SPECIFICATION
+    container = {"Image": SCRIPT, "ModelDataUrl": "s3://bucket/other.tar.gz"}
+    model = registry.call(
+        "CreateModel",
+        {"ModelName": "m", "ExecutionRoleArn": ROLE, "PrimaryContainer": container},
+    )["ModelArn"]
+    registered = {"ModelPackageGroupName": "credit", "SourceUri": model}
+    arn = registry.call("CreateModelPackage", registered)["ModelPackageArn"]
+    assert describe(registry, arn)["InferenceSpecification"]["Containers"] == [container]
+
+
+def test_a_model_of_an_additional_specification(registry: SageMaker) -> None:
+    other = {"Image": SCRIPT, "ModelDataUrl": "s3://bucket/compiled.tar.gz"}
+    arn = add(
+        registry,
+        ModelApprovalStatus="Approved",
+        AdditionalInferenceSpecifications=[{"Name": "compiled", "Containers": [other]}],
+    )
+    request = {
+        "ModelName": "m",
+        "ExecutionRoleArn": ROLE,
+        "PrimaryContainer": {"ModelPackageName": arn, "InferenceSpecificationName": "compiled"},
+    }
+    assert registry.call("CreateModel", request)
+    request["PrimaryContainer"] = {"ModelPackageName": arn, "InferenceSpecificationName": "none"}
+    with pytest.raises(ServiceError, match="no additional inference specification none"):
+        registry.call("CreateModel", {**request, "ModelName": "n"})
+
+
+def test_an_unversioned_package_has_no_approval(registry: SageMaker) -> None:
+    lone = {
+        "ModelPackageName": "lone",
+        "InferenceSpecification": SPECIFICATION,
+        "ModelApprovalStatus": "PendingManualApproval",
+        "CertifyForMarketplace": False,
+    }
+    arn = registry.call("CreateModelPackage", lone)["ModelPackageArn"]
+    assert "ModelApprovalStatus" not in describe(registry, arn)
+    update = {"ModelPackageArn": arn, "ModelApprovalStatus": "Approved"}
+    with pytest.raises(ServiceError, match="is not versioned"):
+        registry.call("UpdateModelPackage", update)
+
+
+def test_packages_are_described_in_batches(registry: SageMaker) -> None:
+    arn = add(registry)
+    missing = arn.replace("/1", "/9")
+    found = registry.call("BatchDescribeModelPackage", {"ModelPackageArnList": [arn, missing]})
+    assert found["ModelPackageSummaries"][arn]["ModelPackageVersion"] == 1
+    error = found["BatchDescribeModelPackageErrorMap"][missing]
+    assert error["ErrorCode"] == "ValidationException"
+
+
+def test_policies_of_groups(registry: SageMaker) -> None:
+    group = {"ModelPackageGroupName": "credit"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow"}]})
+    put = {**group, "ResourcePolicy": policy}
+    assert registry.call("PutModelPackageGroupPolicy", put)["ModelPackageGroupArn"]
+    assert registry.call("GetModelPackageGroupPolicy", group) == {"ResourcePolicy": policy}
+    with pytest.raises(ServiceError, match="not JSON"):
+        registry.call("PutModelPackageGroupPolicy", {**group, "ResourcePolicy": "{"})
+    registry.call("DeleteModelPackageGroupPolicy", group)
+    for operation in ("GetModelPackageGroupPolicy", "DeleteModelPackageGroupPolicy"):
+        with pytest.raises(ServiceError, match="Cannot find resource policy"):
+            registry.call(operation, group)
+
+
+def test_groups_of_other_accounts_are_refused(registry: SageMaker) -> None:
+    request = {"CrossAccountFilterOption": "CrossAccount"}
+    with pytest.raises(ServiceError, match="another account"):
+        registry.call("ListModelPackageGroups", request)
