@@ -112,13 +112,16 @@ class Endpoints(Family):
             last = record.get("LastDeploymentConfig") or {}
             kept = last if request.get("RetainDeploymentConfig") else {}
             strategy = request.get("DeploymentConfig") or kept
-            plan.check(strategy, description.counts(config))
+            counts = description.counts(config)
+            plan.check(strategy, counts)
             falls_back = plan.excluded(serving) or plan.excluded(config)
             deployment["strategy"] = {} if falls_back else strategy
             record.pop("FailureReason", None)
             record.update(EndpointStatus="Updating", _pending=deployment)
             record["LastDeploymentConfig"] = strategy or last or None
-            record["PendingDeploymentSummary"] = description.pending(deployment)
+            record["PendingDeploymentSummary"] = description.pending(
+                deployment, plan.plan(deployment["strategy"], {}, counts)[0].launched
+            )
 
         record = self.resources.update(request["EndpointName"], change)
         self._deployments.update(request["EndpointName"])

@@ -21,13 +21,13 @@ def summaries(deployment: Record, kind: str = "ProductionVariants") -> list[Reco
     return variants and [_summary(deployment, variant, now) for variant in variants]
 
 
-def pending(deployment: Record) -> Record:
-    """Return the PendingDeploymentSummary of a deployment that begins now."""
+def pending(deployment: Record, launching: Mapping[str, int]) -> Record:
+    """Return the PendingDeploymentSummary of a deployment that begins now, with these counts."""
     shown = {"EndpointConfigName": deployment["config"]["EndpointConfigName"]}
     for kind in ("ProductionVariants", "ShadowProductionVariants"):
         variants = summaries(deployment, kind)
         for variant in variants or ():
-            count = variant.get("DesiredInstanceCount", 0)
+            count = launching.get(variant["VariantName"], variant.get("DesiredInstanceCount", 0))
             variant["CurrentInstanceCount"] = 0
             _set_status(variant, "Creating", f"Launching {count} instance(s).")
         if variants:

@@ -10,7 +10,7 @@ from pathlib import Path
 base = Path(os.environ["SAGEMAKER_BASE_DIR"])
 model = base / "model" / "text"
 text = os.environ.get("TEXT") or (model.read_text() if model.is_file() else "no model")
-if text == "broken":
+if text == "broken" or Path(os.environ.get("BROKEN_IF", "")).is_file():
     sys.stderr.write("the model is broken\n")
     sys.exit(5)
 
