@@ -82,6 +82,9 @@ def make_aws(state: Path) -> LocalAws:
         HEADRACE_LOCAL_PING_TIMEOUT="60",
         HEADRACE_LOCAL_METRICS_INTERVAL="0.5",
         HEADRACE_LOCAL_CAPTURE_INTERVAL="0.5",
+        HEADRACE_LOCAL_OFFLINE_INTERVAL="0.5",
+        HEADRACE_LOCAL_MONITORING_HOUR="10",
+        HEADRACE_LOCAL_MONITORING_DELAY="0",
     )
     iam, s3 = aws.client("iam"), aws.client("s3")
     allow = {"Effect": "Allow", "Action": "*", "Resource": "*"}
@@ -130,6 +133,8 @@ def environment(aws: LocalAws, client: Client, folder: Path) -> dict[str, str]:
         "AWS_DEFAULT_REGION": aws.facts["region"],
         "AWS_REGION": aws.facts["region"],
         "AWS_PAGER": "",
+        "COLUMNS": "200",
+        "SAGEMAKER_SUPPRESS_V2_WARNING": "1",
         "SAGEMAKER_USER_CONFIG_OVERRIDE": str(inside / "sagemaker.yaml"),
         "ROLE": ROLE,
         "BUCKET": BUCKET,
