@@ -8,13 +8,15 @@ import time
 from typing import Any
 
 from local.sagemaker import events
-from local.sagemaker.errors import not_implemented
+from local.sagemaker.errors import invalid, not_implemented
 from local.sagemaker.families.base import Context, operation
 from local.sagemaker.families.jobs import TERMINAL, JobFamily
+from local.sagemaker.families.training_metrics import built_in
 from local.sagemaker.families.tuning_run import TuningRun
 from local.sagemaker.resources import Kind, paginate
 from local.sagemaker.store import Record
 from local.sagemaker.tuning import children, definitions, warm_start
+from local.sagemaker.tuning.definitions import Definition
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +63,7 @@ class HyperParameterTuningJobs(JobFamily):
         found = definitions.parse(request)
         definitions.check_limits(config, found)
         for definition in found:
-            self._check_image(definition.request)
+            self._check(definition)
         parents = [
             self.resources.get(parent["HyperParameterTuningJobName"])
             for parent in request.get("WarmStartConfig", {}).get(
@@ -188,11 +190,20 @@ class HyperParameterTuningJobs(JobFamily):
         found = [self.context.store.get(self.kind.name, name) for name in names]
         return [parent for parent in found if parent is not None]
 
-    def _check_image(self, definition: Record) -> None:
-        """Refuse now what each of the training jobs would be refused for."""
-        image = self.context.images.find(definition["AlgorithmSpecification"]["TrainingImage"])
+    def _check(self, definition: Definition) -> None:
+        """Refuse now what training jobs would be refused for, and an objective none can have."""
+        algorithm = definition.request["AlgorithmSpecification"]
+        image = self.context.images.find(algorithm["TrainingImage"])
         image.argv("train")
-        self.context.assume(definition["RoleArn"], "hyperparameter-tuning")
+        self.context.assume(definition.request["RoleArn"], "hyperparameter-tuning")
+        metrics = algorithm.get("MetricDefinitions")
+        if metrics is None and "sagemaker_program" not in definition.static:
+            metrics = built_in(image.algorithm, {"HyperParameters": definition.static})
+        if definition.metric not in [metric["Name"] for metric in metrics or []]:
+            raise invalid(
+                "A metric is required for this hyperparameter tuning job objective. Provide a "
+                f"metric in the metric definitions: none of them is named {definition.metric}."
+            )
 
     def _see(self, kind: str, record: Record) -> None:
         if kind == "TrainingJob":

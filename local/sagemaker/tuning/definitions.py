@@ -100,19 +100,12 @@ def _definition(given: Record, config: Record, is_one_of_several: bool) -> Defin
         raise invalid(f"Hyperparameters are both static and tuned: {', '.join(clashes)}.")
     if OBJECTIVE in {*static, *(each.name for each in found)}:
         raise invalid(f"The hyperparameter {OBJECTIVE} is set by the tuning job itself.")
-    algorithm = given["AlgorithmSpecification"]
-    if "TrainingImage" not in algorithm:
+    if "TrainingImage" not in given["AlgorithmSpecification"]:
         raise not_implemented("A tuning job by AlgorithmName (give TrainingImage)")
-    metric = objective["MetricName"]
-    defined = algorithm.get("MetricDefinitions", [])
-    if defined and metric not in [each["Name"] for each in defined]:
-        raise invalid(
-            "A metric is required for this hyperparameter tuning job objective. Provide a metric "
-            f"in the metric definitions: none of them is named {metric}."
-        )
     _resources(given)
     name = given.get("DefinitionName", "")
-    return Definition(name, given, found, metric, objective["Type"] == "Maximize")
+    maximize = objective["Type"] == "Maximize"
+    return Definition(name, given, found, objective["MetricName"], maximize)
 
 
 def _resources(given: Record) -> Record:

@@ -32,7 +32,7 @@ class Range:
         """Return the value at a position in [0, 1]."""
         if self.choices:
             return self.choices[min(int(position * len(self.choices)), len(self.choices) - 1)]
-        low, high = self._scaled(self.low), self._scaled(self.high)
+        low, high = self._ends()
         value = self._unscaled(low + position * (high - low))
         value = min(max(value, self.low), self.high)
         return str(round(value)) if self.kind == "Integer" else repr(value)
@@ -49,8 +49,13 @@ class Range:
             return None
         if not self.low <= value <= self.high:
             return None
-        low, high = self._scaled(self.low), self._scaled(self.high)
+        low, high = self._ends()
         return (self._scaled(value) - low) / (high - low) if high > low else 0.5
+
+    def _ends(self) -> tuple[float, float]:
+        """Return the scaled ends; those of integers reach as far as what is rounded to them."""
+        reach = 0.5 if (self.kind, self.scale) == ("Integer", "Linear") else 0.0
+        return self._scaled(self.low - reach), self._scaled(self.high + reach)
 
     def _scaled(self, value: float) -> float:
         if self.scale == "Logarithmic":
