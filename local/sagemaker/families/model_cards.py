@@ -136,11 +136,10 @@ def check_content(content: str, kind: str) -> None:
         card = json.loads(content)
     except ValueError as error:
         raise invalid(f"Model card content is not JSON: {error}") from error
-    error = next(iter(_validator(kind).iter_errors(card)), None)
-    if error:
-        why = error.message  # begins with the whole of what was given
+    for fault in _validator(kind).iter_errors(card):
+        why = fault.message  # begins with the whole of what was given
         shown = why if len(why) < 300 else f"{why[:100]}...{why[-100:]}"
-        raise invalid(f"Model card content is invalid at {error.json_path}: {shown}")
+        raise invalid(f"Model card content is invalid at {fault.json_path}: {shown}")
 
 
 @functools.cache

@@ -156,7 +156,7 @@ class ModelPackages(Family):
                 made = self.resources.insert(name, package)
             else:
                 made = self._insert_version(group or "", package)
-        self.changed(made)  # outside the lock: who listens may call
+        self._tell(made)  # outside the lock: who listens may call
         return made
 
     def _from_source(self, request: Record) -> Record:
@@ -208,7 +208,7 @@ class ModelPackages(Family):
     def update_model_package(self, request: Record) -> Record:
         """Change the approval, or what describes a version; the same ClientToken again does not."""
         name = self.resources.name(request["ModelPackageArn"])
-        token, digest = request.get("ClientToken"), _digest(request)
+        token, digest = request.get("ClientToken", ""), _digest(request)
         _check_card(request)
         removed = request.get("CustomerMetadataPropertiesToRemove", [])
         added = request.get("CustomerMetadataProperties", {})
@@ -282,7 +282,7 @@ class ModelPackages(Family):
 def specification_of(package: Record, name: str | None) -> Record:
     """Return a package's specification, or its additional one of that name."""
     if name is None:
-        found = package.get("InferenceSpecification")
+        found: Record | None = package.get("InferenceSpecification")
     else:
         additional = package.get("AdditionalInferenceSpecifications", [])
         found = next((each for each in additional if each["Name"] == name), None)
