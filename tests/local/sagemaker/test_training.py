@@ -67,7 +67,7 @@ def test_job_completes(clients: Clients, unique: str) -> None:
     assert environment["AWS_ACCESS_KEY_ID"].startswith("ASIA"), "the job role's credentials"
     assert "SECRET_OF_THE_HOST" not in environment, "nothing of the host leaks in"
     output = f"s3://{BUCKET}/output/{unique}/output/output.tar.gz"
-    assert clients.unpack(output) == {"notes.txt": "kept"}
+    assert clients.unpack(output) == {"notes-algo-1.txt": "kept"}
 
     lines = clients.log_lines("/aws/sagemaker/TrainingJobs", f"{unique}/algo-1-")
     assert "epoch=1 loss=0.5;" in lines

@@ -83,6 +83,7 @@ def _cluster(hosts: list[str], current: str) -> Iterator[bool]:
         )
         tracker.start()
     _connect(address, sorted(hosts).index(current))
+    contract.log(f"{current} has joined {collective.get_world_size()} hosts by {address}")
     try:
         yield is_first
     finally:
