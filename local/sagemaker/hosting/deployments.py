@@ -243,7 +243,9 @@ class Deployments:
         def change(record: Record) -> None:
             record.update(EndpointStatus="UpdateRollbackFailed", FailureReason=reason[:1024])
             record.update(_OVER)
-            description.show_status(record["ProductionVariants"], "", {}, current)
+            for variant in record["ProductionVariants"]:
+                variant.pop("VariantStatus", None)
+                variant["CurrentInstanceCount"] = current[variant["VariantName"]]
 
         if not self.closed:
             self._resources.update(name, change)

@@ -140,10 +140,7 @@ class Rollout:
             raise RollbackError(f"{reason} The rollback failed too: {error}") from error
         self.old.routes = self._base
         if self.new:
-            have = _counts(self.new)
-            self._tell(
-                "new", "Deleting", "Terminating {} instance(s).", have, dict.fromkeys(have, 0)
-            )
+            self._shrink("new", self.new, {})
             self.new.stop()
 
     def _roll_back_in_batches(self) -> None:
@@ -163,10 +160,11 @@ class Rollout:
     def _shrink(self, side: Side, fleet: Fleet, remaining: Counts) -> None:
         """Stop what a step leaves over of a fleet."""
         have = _counts(fleet)
-        less = {name: have[name] - remaining.get(name, 0) for name in have}
+        left = {name: remaining.get(name, 0) for name in have}
+        less = {name: have[name] - left[name] for name in have}
         if not any(less.values()):
             return
-        self._tell(side, "Deleting", "Terminating {} instance(s).", less, remaining)
+        self._tell(side, "Deleting", "Terminating {} instance(s).", less, left)
         self._shrunk = True
         variants = fleet.variants.items()
         retire([each for name, variant in variants for each in variant.shrink(less[name])])
