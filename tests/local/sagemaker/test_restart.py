@@ -17,7 +17,9 @@ def test_sigkill_and_restart(sagemaker_aws: LocalAws, clients: Clients, unique: 
     clients.deploy(unique, unique)
     first = clients.ask(unique)["pid"]
     clients.train(unique, "ignore stop")
+    clients.train(f"{unique}-retry", "save on stop", RetryStrategy={"MaximumRetryAttempts": 1})
     clients.training(unique)
+    clients.training(f"{unique}-retry")
     assert len(containers(aws)) >= 2
     # Roles are among what is written every few seconds.
     wait_until(lambda: b"sagemaker-tests" in saved_roles(aws), what="the roles on disk")
@@ -31,6 +33,16 @@ def test_sigkill_and_restart(sagemaker_aws: LocalAws, clients: Clients, unique: 
     assert job["FailureReason"] == (
         "InternalServerError: the local AWS was restarted while the job ran"
     )
+    retried = {"TrainingJobName": f"{unique}-retry"}
+    wait_until(
+        lambda: clients.sagemaker.describe_training_job(**retried)["SecondaryStatus"] == "Training",
+        what="the retry",
+    )
+    clients.sagemaker.stop_training_job(TrainingJobName=f"{unique}-retry")
+    again = clients.trained(f"{unique}-retry")
+    steps = [step["Status"] for step in again["SecondaryStatusTransitions"]]
+    assert "Restarting" in steps, "an internal error, which its RetryStrategy covers"
+    assert steps.count("Training") == 2
     assert clients.settled(unique)["EndpointStatus"] == "InService"
     answer = clients.ask(unique)
     assert answer["text"] == "one"

@@ -74,7 +74,9 @@ def test_a_pipe_per_epoch(clients: Clients, unique: str) -> None:
     first, second = (artifact[f"epoch-{epoch}"].split() for epoch in range(2))
     assert sorted(first) == sorted(second) == list("abcdef")
     assert first != second
-    config = json.loads(json.loads(artifact["report.json"])["files"]["input/config/inputdataconfig.json"])
+    config = json.loads(
+        json.loads(artifact["report.json"])["files"]["input/config/inputdataconfig.json"]
+    )
     assert config["train"]["TrainingInputMode"] == "Pipe"
 
 

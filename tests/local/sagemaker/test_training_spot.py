@@ -29,9 +29,7 @@ def test_an_interrupted_job_goes_on_from_its_checkpoint(clients: Clients, unique
         CheckpointConfig={"S3Uri": uri},
         Tags=interrupted("0.8"),
     )
-    wait_until(
-        lambda: clients.keys(f"{unique}/checkpoints/"), what="a checkpoint of a running job"
-    )
+    wait_until(lambda: clients.keys(f"{unique}/checkpoints/"), what="a checkpoint of a running job")
     job = clients.trained(unique)
     attempt = ["Starting", "Downloading", "Training"]
     assert statuses(job) == [*attempt, "Interrupted", *attempt, "Uploading", "Completed"]
@@ -40,7 +38,9 @@ def test_an_interrupted_job_goes_on_from_its_checkpoint(clients: Clients, unique
     lines = clients.log_lines("/aws/sagemaker/TrainingJobs", f"{unique}/")
     first, left, second = (line for line in lines if line.startswith(("began", "left")))
     assert first == "began at 0"
-    assert second.removeprefix("began at ") == left.removeprefix("left at "), "SIGTERM, then restored"
+    assert second.removeprefix("began at ") == left.removeprefix("left at "), (
+        "SIGTERM, then restored"
+    )
     assert job["BillableTimeInSeconds"] <= job["TrainingTimeInSeconds"]
 
 
