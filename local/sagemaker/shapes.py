@@ -57,22 +57,22 @@ def operation_names() -> frozenset[str]:
 
 
 @functools.cache
-def operation_model(operation: str) -> Any:
-    """Return the model of an operation of the control plane or of a REST service, None if none."""
-    for service in ("sagemaker", *REST):
+def operation_model(operation: str, of: str = "") -> Any:
+    """Return the model of an operation of a service (SageMaker's unless given), None if none."""
+    for service in (of,) if of else ("sagemaker", *REST):
         model = service_model(service)
         if operation in model.operation_names:
             return model.operation_model(operation)
     return None
 
 
-def parse(operation: str, request: dict[str, Any]) -> dict[str, Any]:
+def parse(operation: str, request: dict[str, Any], service: str = "") -> dict[str, Any]:
     """Return the request with only members AWS knows, timestamps as epoch seconds.
 
     Raises ValidationException (ValidationError where the operation declares it) listing every
     violated constraint, SerializationException for a value of the wrong type.
     """
-    model = operation_model(operation)
+    model = operation_model(operation, service)
     shape = model.input_shape
     errors: list[str] = []
     parsed: dict[str, Any] = _parse(shape, request, "", errors) if shape else {}
@@ -85,9 +85,9 @@ def parse(operation: str, request: dict[str, Any]) -> dict[str, Any]:
     return parsed
 
 
-def render(operation: str, response: dict[str, Any] | None) -> dict[str, Any]:
+def render(operation: str, response: dict[str, Any] | None, service: str = "") -> dict[str, Any]:
     """Return what the operation's output shape knows of a record."""
-    shape = operation_model(operation).output_shape
+    shape = operation_model(operation, service).output_shape
     return project(shape, response or {}) if shape else {}
 
 
