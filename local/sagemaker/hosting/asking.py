@@ -40,6 +40,18 @@ class Container(Replica):
     def __init__(self, serving: Serving, name: str = "primary") -> None:
         super().__init__(serving)
         self.name = name
+        self.containers = [self]
+
+    @property
+    def pid(self) -> int | None:
+        """The process that leads the container's session, None while none runs."""
+        return self._process.pid if self._process and self._process.running else None
+
+    def restart(self, reason: str) -> None:
+        """Kill the container, which is then started again."""
+        if self._process and self._process.running:
+            self.serving.log.write(reason)
+            self._process.kill()
 
     async def answer(self, call: Call) -> Response:
         """Pass a call on and return the container's answer, of status 2xx. Raises ModelError."""

@@ -31,6 +31,7 @@ class Instance(Protocol):
 
     outstanding: int
     """Requests under way."""
+    containers: list[Container]
 
     @property
     def ready(self) -> bool:
@@ -92,6 +93,7 @@ def maker(
             command=_serve_command(context, images[place], definition, tree, given),
             log=context.logs.stream(log_group, stream),
             stop_grace=context.settings.serve_stop_grace,
+            ping_interval=context.settings.ping_interval,
         )
         if definition.get("Mode") == "MultiModel":
             return MultiModel(serving, shown, context, credentials, definition, tree)

@@ -21,6 +21,7 @@ from local.sagemaker.hosting.connection import Response
 from local.sagemaker.hosting.fleet import Fleet, Variant
 from local.sagemaker.hosting.measures import Measures
 from local.sagemaker.hosting.shadow import Shadows
+from local.sagemaker.hosting.usage import Usage
 
 if TYPE_CHECKING:
     from local.sagemaker.families.base import Context
@@ -31,6 +32,7 @@ _NOT_HERE = {
     "session-id": "SessionId",
 }
 _CUSTOM_ATTRIBUTES = 1024
+_USAGE_EVERY = 5  # deliveries of metrics: reading /proc costs milliseconds
 _STREAM_SECONDS = 480.0  # "8 minutes for streaming responses" (InvokeEndpointWithResponseStream)
 Answer = tuple[int, dict[str, str], bytes | AsyncIterator[bytes]]
 logger = logging.getLogger(__name__)
@@ -45,6 +47,8 @@ class Runtime:
         self._capture = Capture(context)
         self._measures = Measures(context.cloud)
         self._shadows = Shadows(self._measures, self._capture)
+        interval = _USAGE_EVERY * context.settings.metrics_interval
+        self._usage = Usage(self._measures, context.state, interval)
         self._asynchronous = Asynchronous(context, self.fleets, self._measures)
         self._closing = threading.Event()
         model = shapes.service_model("sagemaker-runtime").operation_model("InvokeEndpoint")
@@ -178,6 +182,7 @@ class Runtime:
 
     def _publish(self) -> None:
         self._asynchronous.measure()
+        self._usage.sample(list(self.fleets.values()))
         self._measures.publish()
 
     def _repeat(self, interval: float, deliver: Callable[[], None]) -> None:

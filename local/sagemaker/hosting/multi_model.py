@@ -68,6 +68,10 @@ class MultiModel(Container):
         """How many models are in the container's memory."""
         return sum(model.loading.done() for model in self._models.values())
 
+    def name_of(self, target: str) -> str:
+        """Return what the container calls a model: "an opaque identifier"."""
+        return hashlib.sha256(target.encode()).hexdigest()[:32]
+
     def holds(self, target: str) -> bool:
         """Whether a model was loaded, or is being loaded."""
         return self._holder is self.pool and target in self._models
@@ -99,7 +103,7 @@ class MultiModel(Container):
         model = self._models.get(target)
         call.measures.append(("ModelCacheHit", float(bool(model and model.loading.done()))))
         if model is None:
-            name = hashlib.sha256(target.encode()).hexdigest()[:32]
+            name = self.name_of(target)
             loading = asyncio.get_running_loop().create_task(
                 self._load(call.endpoint, target, name)
             )

@@ -63,6 +63,8 @@ class Serverless:
     provisioned: int
     processes: int
     idle_seconds: float
+    memory: int
+    """Bytes that an environment may use."""
     _environments: list[_Environment] = field(default_factory=list)
     _under_way: int = 0
     _freed: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -77,6 +79,7 @@ class Serverless:
             min(config.get("ProvisionedConcurrency", 0), settings.instances),
             min(config["MaxConcurrency"], settings.instances),
             settings.serverless_idle,
+            config["MemorySizeInMB"] * 2**20,
         )
 
     async def answer(self, variant: Variant, call: Call) -> Response:
