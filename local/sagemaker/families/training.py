@@ -18,6 +18,12 @@ from local.sagemaker.jobs import End, Job
 from local.sagemaker.resources import Kind
 from local.sagemaker.store import Record
 
+# AWS answers these, and a KmsKeyId, whether given or not; the SDK's Estimator.attach relies on it.
+_SWITCHES = {
+    "EnableNetworkIsolation": False,
+    "EnableInterContainerTrafficEncryption": False,
+    "EnableManagedSpotTraining": False,
+}
 _MESSAGES = {
     "Starting": "Starting the training job",
     "Downloading": "Downloading input data",
@@ -71,7 +77,8 @@ class TrainingJobs(JobFamily):
             algorithm = {**algorithm, **({"MetricDefinitions": metrics} if metrics else {})}
         record = self.resources.create(
             name,
-            {**request, "AlgorithmSpecification": algorithm},
+            {**_SWITCHES, **request, "AlgorithmSpecification": algorithm},
+            OutputDataConfig={"KmsKeyId": "", **request["OutputDataConfig"]},
             StoppingCondition=request.get("StoppingCondition") or {"MaxRuntimeInSeconds": DAY},
             TrainingJobStatus="InProgress",
             SecondaryStatus="Starting",

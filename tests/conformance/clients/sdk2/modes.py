@@ -6,11 +6,12 @@ from pathlib import Path
 
 import sagemaker
 from sagemaker.async_inference import AsyncInferenceConfig, WaiterConfig
-from sagemaker.deserializers import JSONDeserializer
+from sagemaker.deserializers import JSONDeserializer, StringDeserializer
 from sagemaker.exceptions import AsyncInferenceModelError
 from sagemaker.model import Model
 from sagemaker.multidatamodel import MultiDataModel
 from sagemaker.predictor import Predictor
+from sagemaker.predictor_async import AsyncPredictor
 from sagemaker.serializers import CSVSerializer
 from sagemaker.serverless import ServerlessInferenceConfig
 from steps import step
@@ -66,8 +67,9 @@ assert answer.output_path.startswith(f"s3://{BUCKET}/sdk2-async/output/")
 assert answer.get_result(quickly) == {"model": "one", "body": "1,2"}
 
 step("a failure: get_result raises AsyncInferenceModelError")
+texts = Predictor("sdk2-async", session, CSVSerializer(), StringDeserializer())
 try:
-    asynchronous.predict_async("fail").get_result(quickly)
+    AsyncPredictor(texts).predict_async("fail").get_result(quickly)
 except AsyncInferenceModelError as error:
     assert "asked to fail" in str(error), error
 else:
