@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from local.sagemaker import SageMaker, ServiceError
 from tests.local.conftest import wait_until
-from tests.local.sagemaker.conftest import BUCKET, ROLE, SCRIPT, STRANGER, Clients
+from tests.local.sagemaker.conftest import BUCKET, REGISTRY, ROLE, SCRIPT, STRANGER, Clients
 
 ROOT = "/opt/ml/processing"
 
@@ -88,6 +89,70 @@ def test_role_without_access_to_the_data(clients: Clients, unique: str) -> None:
     job = processed(clients, unique)
     assert job["ProcessingJobStatus"] == "Failed"
     assert "AccessDenied" in job["FailureReason"]
+
+
+SPREAD = """
+import json, pathlib, time
+folder = pathlib.Path("/opt/ml/processing")
+host = json.loads(pathlib.Path("/opt/ml/config/resourceconfig.json").read_text())["current_host"]
+names = sorted(file.name for file in (folder / "input").iterdir())
+(folder / "output" / host).write_text(" ".join(names))
+time.sleep(600)
+"""
+
+
+def test_a_script_on_two_hosts_with_continuous_output(clients: Clients, unique: str) -> None:
+    """As ScriptProcessor sends it: the script is an input; each host has its shard."""
+    for name in ("a", "b", "c"):
+        clients.put(f"{unique}/in/{name}", name)
+    clients.put(f"{unique}/code/spread.py", SPREAD)
+    given = request(unique)
+    given["ProcessingResources"]["ClusterConfig"]["InstanceCount"] = 2
+    data = given["ProcessingInputs"][0]["S3Input"]
+    data["S3DataDistributionType"] = "ShardedByS3Key"
+    code = {**data, "S3Uri": f"s3://{BUCKET}/{unique}/code", "LocalPath": f"{ROOT}/code"}
+    code["S3DataDistributionType"] = "FullyReplicated"
+    given["ProcessingInputs"].append({"InputName": "code", "S3Input": code})
+    given["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3UploadMode"] = "Continuous"
+    given["AppSpecification"] = {
+        "ImageUri": f"{REGISTRY}/sagemaker-scikit-learn:1.2-1-cpu-py3",
+        "ContainerEntrypoint": ["python3", f"{ROOT}/code/spread.py"],
+    }
+    clients.sagemaker.create_processing_job(**given)
+    keys = [f"{unique}/out/algo-1", f"{unique}/out/algo-2"]
+    wait_until(lambda: clients.keys(f"{unique}/out") == keys, what="the outputs of a running job")
+    clients.sagemaker.stop_processing_job(ProcessingJobName=unique)
+    assert processed(clients, unique)["ProcessingJobStatus"] == "Stopped"
+    assert [clients.get(f"s3://{BUCKET}/{key}") for key in keys] == [b"a c", b"b"]
+
+
+def test_spark_says_what_it_lacks(clients: Clients, unique: str) -> None:
+    """`smspark-submit` of AWS's Spark image, in an environment without PySpark."""
+    clients.put(f"{unique}/in/a.txt", "abc")
+    application = {
+        "ImageUri": f"{REGISTRY}/sagemaker-spark-processing:3.5-cpu-py39-v1",
+        "ContainerEntrypoint": ["smspark-submit", "--verbose", f"{ROOT}/input/job.py"],
+    }
+    clients.sagemaker.create_processing_job(**request(unique, AppSpecification=application))
+    reason = processed(clients, unique)["FailureReason"]
+    assert "Spark does not run: 'pyspark' is not installed in the environment" in reason
+
+
+@pytest.mark.parametrize(
+    ("where", "change", "message"),
+    [
+        ("ProcessingInputs", {"AppManaged": True}, "Input in: AppManaged is not implemented"),
+        ("ProcessingInputs", {"S3Input": None, "DatasetDefinition": {}}, "DatasetDefinition"),
+        ("Outputs", {"AppManaged": True}, "Output out: AppManaged is not implemented"),
+    ],
+)
+def test_what_is_not_done(service: SageMaker, where: str, change: dict, message: str) -> None:
+    given = request("refused")
+    listed = given["ProcessingOutputConfig"] if where == "Outputs" else given
+    entry = {**listed[where][0], **change}
+    listed[where] = [{key: value for key, value in entry.items() if value is not None}]
+    with pytest.raises(ServiceError, match=message):
+        service.call("CreateProcessingJob", given)
 
 
 def test_paths_outside_are_refused(clients: Clients, unique: str) -> None:

@@ -8,6 +8,8 @@ import json
 import re
 from typing import Any
 
+import pytest
+
 from tests.local.sagemaker.conftest import BUCKET, ROLE, Clients, archive
 
 ACCOUNT = "683313688378.dkr.ecr.us-east-1.amazonaws.com"
@@ -154,11 +156,8 @@ def test_functions_of_a_script_serve(clients: Clients, unique: str) -> None:
     clients.config(unique, ("main", unique, 1.0))
     assert clients.deploy(unique, unique)["EndpointStatus"] == "InService"
     assert clients.ask(unique, "1,2") == [3.0, 6.0]
-    try:
+    with pytest.raises(clients.runtime.exceptions.ModelError) as refusal:
         clients.runtime.invoke_endpoint(EndpointName=unique, ContentType="text/plain", Body=b"x")
-    except clients.runtime.exceptions.ModelError as error:
-        assert error.response["OriginalStatusCode"] == 500
-        assert "no text/plain here" in error.response["OriginalMessage"]
-    else:
-        raise AssertionError("a function that raises is an error of the model")
+    assert refusal.value.response["OriginalStatusCode"] == 500
+    assert "no text/plain here" in refusal.value.response["OriginalMessage"]
     clients.delete(unique)

@@ -10,6 +10,8 @@ import random
 import tarfile
 from typing import Any
 
+import pytest
+
 from tests.local.sagemaker.conftest import BUCKET, ROLE, Clients
 
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
@@ -94,13 +96,10 @@ def test_csv_from_training_to_serving(clients: Clients, unique: str) -> None:
     assert abs(float(second) - 2.8) < 0.4
     answered = json.loads(ask("0:0.5 1:0.5 2:0.1", "text/libsvm", "application/json"))
     assert answered == {"predictions": [{"score": float(first)}]}
-    try:
+    with pytest.raises(clients.runtime.exceptions.ModelError) as refusal:
         ask("1,2,3,4,5", "text/csv", "text/csv")
-    except clients.runtime.exceptions.ModelError as error:
-        assert error.response["OriginalStatusCode"] == 400
-        assert "Feature size of csv inference data 5" in error.response["OriginalMessage"]
-    else:
-        raise AssertionError("rows of another width are refused")
+    assert refusal.value.response["OriginalStatusCode"] == 400
+    assert "Feature size of csv inference data 5" in refusal.value.response["OriginalMessage"]
     clients.delete(unique)
 
 
