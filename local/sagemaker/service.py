@@ -20,6 +20,7 @@ from local.sagemaker.families.feature_groups import FeatureGroups
 from local.sagemaker.families.feature_records import FeatureRecords
 from local.sagemaker.families.job_definitions import FAMILIES as JOB_DEFINITIONS
 from local.sagemaker.families.model_cards import ModelCards
+from local.sagemaker.families.labeling import LabelingJobs
 from local.sagemaker.families.models import Models
 from local.sagemaker.families.monitoring import MonitoringSchedules
 from local.sagemaker.families.processing import ProcessingJobs
@@ -28,6 +29,7 @@ from local.sagemaker.families.tags import Tags
 from local.sagemaker.families.training import TrainingJobs
 from local.sagemaker.families.transform import TransformJobs
 from local.sagemaker.families.tuning import HyperParameterTuningJobs
+from local.sagemaker.families.workteams import Workforces, Workteams
 from local.sagemaker.hosting.invocation import Answer, Runtime, error_body
 from local.sagemaker.images import Images
 from local.sagemaker.jobs import Jobs
@@ -72,6 +74,9 @@ class SageMaker:
             ProcessingJobs(self._context),
             *(family(self._context) for family in JOB_DEFINITIONS),
             MonitoringSchedules(self._context),
+            Workforces(self._context),
+            Workteams(self._context),
+            LabelingJobs(self._context),
             HyperParameterTuningJobs(self._context),
             TransformJobs(self._context),
             Models(self._context),

@@ -10,15 +10,24 @@ import datetime as dt
 import functools
 import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 import botocore.session
 
 from local.sagemaker.errors import ServiceError
 
-REST = ("sagemaker-runtime", "sagemaker-featurestore-runtime", "sagemaker-metrics")
-"""The REST services whose operations run here, beside the control plane's."""
+REST = (
+    "sagemaker-runtime",
+    "sagemaker-featurestore-runtime",
+    "sagemaker-metrics",
+    "headrace-labeling",
+)
+"""The REST services whose operations run here, beside the control plane's; the last is our own."""
 _SESSION = botocore.session.get_session()
+_SESSION.get_component("data_loader").search_paths.append(
+    str(Path(__file__).parent / "labeling" / "model")
+)
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),

@@ -1,0 +1,1 @@
+"""Labeling work: items that people answer, and how their answers become labels."""
