@@ -16,11 +16,14 @@ from local.sagemaker.errors import ServiceError, not_implemented
 from local.sagemaker.families.base import Context, Family
 from local.sagemaker.families.endpoint_configs import EndpointConfigs
 from local.sagemaker.families.endpoints import Endpoints
+from local.sagemaker.families.experiments import Experiments, Metrics, TrialComponents, Trials
 from local.sagemaker.families.feature_groups import FeatureGroups
 from local.sagemaker.families.feature_records import FeatureRecords
 from local.sagemaker.families.job_definitions import FAMILIES as JOB_DEFINITIONS
-from local.sagemaker.families.model_cards import ModelCards
 from local.sagemaker.families.labeling import LabelingJobs
+from local.sagemaker.families.lineage import Actions, Artifacts, Associations, Contexts
+from local.sagemaker.families.lineage_automatic import Observer
+from local.sagemaker.families.model_cards import ModelCards
 from local.sagemaker.families.models import Models
 from local.sagemaker.families.monitoring import MonitoringSchedules
 from local.sagemaker.families.processing import ProcessingJobs
@@ -69,6 +72,7 @@ class SageMaker:
         self._endpoints = Endpoints(self._context, self._runtime)
         self._packages = ModelPackages(self._context)
         features = FeatureGroups(self._context)
+        components = TrialComponents(self._context)
         self._families: list[Family] = [
             TrainingJobs(self._context),
             ProcessingJobs(self._context),
@@ -86,11 +90,23 @@ class SageMaker:
             self._packages,
             features,
             ModelCards(self._context),
+            Artifacts(self._context),
+            Actions(self._context),
+            Contexts(self._context),
+            Experiments(self._context),
+            Trials(self._context),
+            components,
         ]
         self._handlers: dict[str, Handler] = Tags(self._context).operations()
-        self._handlers |= FeatureRecords(features).operations()
+        for others in (
+            FeatureRecords(features),
+            Associations(self._context),
+            Metrics(self._context, components),
+        ):
+            self._handlers |= others.operations()
         for family in self._families:
             self._handlers |= family.operations()
+        self._context.observers.append(Observer(self._context))
 
     def start(self) -> None:
         """Take up the state that is there: reap processes, settle jobs, bring endpoints back."""
