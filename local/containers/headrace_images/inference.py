@@ -13,6 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -28,7 +29,7 @@ class Handler:
 
     execution_parameters: dict[str, Any] | None = None
 
-    def __init__(self, module: ModuleType, model_dir: str) -> None:
+    def __init__(self, module: ModuleType, model: Path) -> None:
         load = getattr(module, "model_fn", None)
         if load is None:
             raise contract.UserError(
@@ -38,7 +39,7 @@ class Handler:
         self._input = getattr(module, "input_fn", default_input)
         self._predict = getattr(module, "predict_fn", default_predict)
         self._output = getattr(module, "output_fn", default_output)
-        self._model = _call(load, model_dir)
+        self._model = _call(load, str(model))
 
     def __call__(self, body: bytes, content_type: str, accept: str) -> Answer:
         """Predict. Raises RefusalError, and whatever the user's functions raise."""

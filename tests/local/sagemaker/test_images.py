@@ -24,6 +24,24 @@ def test_the_shipped_mapping() -> None:
         image.argv("process")
 
 
+@pytest.mark.parametrize(
+    ("name", "command", "algorithm"),
+    [
+        ("sagemaker-xgboost:1.7-1", "train", "xgboost"),
+        ("sagemaker-xgboost@sha256:0", "serve", "xgboost"),
+        ("xgboost:latest", "train", "xgboost"),
+        ("sagemaker-scikit-learn:1.2-1-cpu-py3", "serve", ""),
+        ("pytorch-training:2.3-cpu-py311-ubuntu20.04-sagemaker", "train", ""),
+        ("huggingface-pytorch-training:2.1-transformers4.36-gpu-py310", "train", ""),
+        ("pytorch-inference:2.3-cpu-py311", "serve", ""),
+    ],
+)
+def test_images_of_aws_have_stand_ins(name: str, command: str, algorithm: str) -> None:
+    image = Images(Settings().images).find(f"683313688378.dkr.ecr.us-east-1.amazonaws.com/{name}")
+    assert image.argv(command)[1:] == ["-m", f"headrace_images.{command}"]
+    assert image.algorithm == algorithm
+
+
 def test_an_extra_file_comes_first(tmp_path: Path) -> None:
     (tmp_path / "train.sh").touch()
     extra = tmp_path / "images.yaml"

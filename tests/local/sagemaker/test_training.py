@@ -173,7 +173,7 @@ def test_network_isolation(clients: Clients, unique: str) -> None:
 
 def test_jobs_wait_their_turn_in_starting(clients: Clients, unique: str) -> None:
     """At most N at a time (two here); a stop reaches a job that waits."""
-    first, second, third = (f"{unique}-{number}" for number in range(3))
+    first, second, third, fourth = (f"{unique}-{number}" for number in range(4))
     clients.train(first, "wait")
     clients.train(second, "wait")
     clients.training(first)
@@ -181,6 +181,9 @@ def test_jobs_wait_their_turn_in_starting(clients: Clients, unique: str) -> None
     clients.train(third)
     waiting = clients.sagemaker.describe_training_job(TrainingJobName=third)
     assert waiting["SecondaryStatus"] == "Starting"
+    clients.train(fourth)
+    clients.sagemaker.stop_training_job(TrainingJobName=fourth)
+    assert clients.trained(fourth)["TrainingJobStatus"] == "Stopped", "while the others run"
     clients.sagemaker.stop_training_job(TrainingJobName=first)
     assert clients.trained(first)["TrainingJobStatus"] == "Stopped"
     assert clients.trained(third)["TrainingJobStatus"] == "Completed"

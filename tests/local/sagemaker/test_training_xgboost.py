@@ -102,6 +102,24 @@ def test_csv_from_training_to_serving(clients: Clients, unique: str) -> None:
     assert "Feature size of csv inference data 5" in refusal.value.response["OriginalMessage"]
     clients.delete(unique)
 
+    many = f"{unique}-many"  # the same artifact in a multi-model endpoint
+    clients.sagemaker.create_model(
+        ModelName=many,
+        ExecutionRoleArn=ROLE,
+        PrimaryContainer={
+            "Image": IMAGE,
+            "ModelDataUrl": artifact.removesuffix("model.tar.gz"),
+            "Mode": "MultiModel",
+        },
+    )
+    clients.config(many, ("main", many, 1.0))
+    assert clients.deploy(many, many)["EndpointStatus"] == "InService"
+    answer = clients.runtime.invoke_endpoint(
+        EndpointName=many, ContentType="text/csv", Body="0.5,0.5,0.1", TargetModel="model.tar.gz"
+    )
+    assert answer["Body"].read().decode() == first
+    clients.delete(many)
+
 
 def test_two_hosts_grow_one_model(clients: Clients, unique: str) -> None:
     """libsvm shards on two hosts, joined by XGBoost's own collective through the name algo-1."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import xgboost
@@ -25,8 +26,7 @@ class Handler:
 
     execution_parameters = EXECUTION_PARAMETERS
 
-    def __init__(self) -> None:
-        folder = contract.base() / "model"
+    def __init__(self, folder: Path) -> None:
         file = folder / MODEL
         if not file.is_file():
             found = [each for each in sorted(folder.iterdir()) if each.is_file()]

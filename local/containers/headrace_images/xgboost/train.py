@@ -149,7 +149,9 @@ def _train(given: dict[str, Any], train: Any, validation: Any) -> Any:
         callbacks.append(checkpoints)
     if patience := int(given.get("early_stopping_rounds", 0)):
         name = "validation" if validation else "train"
-        callbacks.append(xgboost.callback.EarlyStopping(patience, data_name=name, save_best=True))
+        callbacks.append(
+            xgboost.callback.EarlyStopping(rounds=patience, data_name=name, save_best=True)
+        )
     try:
         return xgboost.train(
             parameters,
@@ -161,7 +163,8 @@ def _train(given: dict[str, Any], train: Any, validation: Any) -> Any:
             xgb_model=previous,
         )
     except (XGBoostError, ValueError) as error:
-        raise UserError(f"XGB train call failed with exception:\n{error}") from error
+        told = str(error).partition("\nStack trace")[0]
+        raise UserError(f"XGB train call failed with exception:\n{told}") from error
 
 
 class Log(xgboost.callback.TrainingCallback):  # type: ignore[misc]  # XGBoost is untyped here
