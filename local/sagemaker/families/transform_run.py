@@ -262,10 +262,10 @@ class TransformRun:
         """Send an object's batches, `window` at a time, and write their results in order."""
         waiting: deque[asyncio.Task[bytes]] = deque()
         try:
-            for records, payload in self._batched(source, rates):
+            for records in self._batched(source, rates):
                 if len(waiting) >= window:
                     target.write(await waiting.popleft())
-                waiting.append(asyncio.create_task(self._batch(sender, records, payload)))
+                waiting.append(asyncio.create_task(self._batch(sender, records)))
             while waiting:
                 target.write(await waiting.popleft())
         finally:
@@ -273,30 +273,26 @@ class TransformRun:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
 
-    def _batched(self, source: IO[bytes], rates: Rates) -> Iterator[tuple[list[bytes], bytes]]:
-        """Yield mini-batches: their records and what is sent of them."""
+    def _batched(self, source: IO[bytes], rates: Rates) -> Iterator[list[bytes]]:
+        """Yield mini-batches: as many records as a payload holds, or one."""
         records: list[bytes] = []
-        payload: list[bytes] = []
         size = 0
         for record in split(source, self.split, rates.payload, framed=not rates.single):
             if not self.joining.is_plain and not record.strip():
                 continue  # a blank line is no record that could be joined with a result
-            part = self.joining.payload(record)
-            if records and (rates.single or size + len(part) > rates.payload):
-                yield records, b"".join(payload)
-                records, payload, size = [], [], 0
+            if records and (rates.single or size + len(record) > rates.payload):
+                yield records
+                records, size = [], 0
             records.append(record)
-            payload.append(part)
-            size += len(part)
+            size += len(record)
         if records:
-            yield records, b"".join(payload)
+            yield records
 
-    async def _batch(self, sender: Sender, records: list[bytes], payload: bytes) -> bytes:
-        answer = await sender.send(payload)
-        if self.joining.is_plain:
-            return answer + b"\n" if self.lines and not answer.endswith(b"\n") else answer
-        results = self.joining.results(records, answer)
-        return b"".join(result + b"\n" for result in results) if self.lines else b"".join(results)
+    async def _batch(self, sender: Sender, records: list[bytes]) -> bytes:
+        answer = await sender.send(self.joining.payload(records))
+        if not self.joining.is_plain:
+            return self.joining.results(records, answer, b"\n" if self.lines else b"")
+        return answer + b"\n" if self.lines and not answer.endswith(b"\n") else answer
 
     def _result(self, item: Item) -> Path:
         return self.tree / "results" / str(item.number)

@@ -38,15 +38,18 @@ class Joining:
         filters = self.input_filter.is_root and self.output_filter.is_root
         return filters and not self.join and not self.started
 
-    def payload(self, record: bytes) -> bytes:
-        """Return what the model is sent of a record. Raises JoinError, PathError."""
+    def payload(self, records: list[bytes]) -> bytes:
+        """Return what the model is sent of a batch. Raises JoinError, PathError."""
         if self.input_filter.is_root:
-            return record
-        newline = b"\n" if record.endswith(b"\n") else b""
-        return self._write(self.input_filter.select(self._read(record))) + newline
+            return b"".join(records)
+        selected = [self.input_filter.select(value) for value in self._read(records)]
+        return self._write(selected, b"\n" if records[0].endswith(b"\n") else b"")
 
-    def results(self, records: list[bytes], answer: bytes) -> list[bytes]:
-        """Return a batch's output, one result a record. Raises JoinError, PathError."""
+    def results(self, records: list[bytes], answer: bytes, end: bytes) -> bytes:
+        """Return a batch's output, one result a record, each followed by `end`.
+
+        Raises JoinError, PathError.
+        """
         if len(records) == 1 and not self.is_csv:
             answers = [answer]
         else:
@@ -56,13 +59,15 @@ class Joining:
                 f"the model answered {len(answers)} results to {len(records)} records: they cannot "
                 "be associated"
             )
-        return [self._result(*pair) for pair in zip(records, answers, strict=True)]
-
-    def _result(self, record: bytes, answer: bytes) -> bytes:
-        value = self._read(answer)
+        if self.is_csv and self.join and self.output_filter.is_root and not self.started:
+            pairs = zip(records, answers, strict=True)  # rows joined whole need not be read
+            return b"".join(given.rstrip(b"\r\n") + b"," + row + end for given, row in pairs)
+        values = self._read(answers)
         if self.join:
-            value = self._joined(self._read(record), value)
-        return self._write(self._identified(self.output_filter.select(value)))
+            values = [self._joined(*pair) for pair in zip(self._read(records), values, strict=True)]
+        return self._write(
+            [self._identified(self.output_filter.select(value)) for value in values], end
+        )
 
     def _joined(self, given: Any, value: Any) -> Any:
         if self.is_csv:
@@ -76,22 +81,29 @@ class Joining:
             return value
         identity = str(uuid.uuid4())
         if self.is_csv:
-            return [*(value if isinstance(value, list) else [value]), identity, self.started]
+            return [*_row(value), identity, self.started]
         named = {"SageMakerInferenceId": identity, "SageMakerInferenceTime": self.started}
         return {**value, **named} if isinstance(value, dict) else {OUTPUT: value, **named}
 
-    def _read(self, text: bytes) -> Any:
+    def _read(self, lines: list[bytes]) -> list[Any]:
         try:
-            decoded = text.decode()
-            return next(csv.reader([decoded.rstrip("\r\n")])) if self.is_csv else json.loads(text)
-        except (ValueError, csv.Error, StopIteration) as error:
+            if not self.is_csv:
+                return [json.loads(line) for line in lines]
+            rows: list[Any] = list(csv.reader(line.decode() for line in lines))
+        except (ValueError, csv.Error) as error:
             kind = "CSV" if self.is_csv else "JSON"
-            raise JoinError(f"{text[:100]!r} is not {kind}: {error}") from error
+            raise JoinError(f"{lines[0][:100]!r} or what follows is not {kind}: {error}") from error
+        if len(rows) != len(lines):
+            raise JoinError(f"a row after {lines[0][:100]!r} has a newline in it")
+        return rows
 
-    def _write(self, value: Any) -> bytes:
+    def _write(self, values: list[Any], end: bytes) -> bytes:
         if not self.is_csv:
-            return json.dumps(value).encode()
-        line = io.StringIO()
-        row = value if isinstance(value, list) else [value]
-        csv.writer(line, lineterminator="").writerow(row)
-        return line.getvalue().encode()
+            return b"".join(json.dumps(value).encode() + end for value in values)
+        text = io.StringIO()
+        csv.writer(text, lineterminator=end.decode()).writerows(map(_row, values))
+        return text.getvalue().encode()
+
+
+def _row(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

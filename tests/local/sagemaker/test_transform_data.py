@@ -110,20 +110,25 @@ def joining(
 def test_json_objects_gain_the_output_and_others_are_wrapped() -> None:
     work = joining(given="$.features", result="$['id','SageMakerOutput']")
     record = b'{"id": 7, "features": [1, 2]}\n'
-    assert work.payload(record) == b"[1, 2]\n"
-    (result,) = work.results([record], b'{"label":\n 1}')
+    assert work.payload([record]) == b"[1, 2]\n"
+    result = work.results([record], b'{"label":\n 1}', b"")
     assert json.loads(result) == {"id": 7, "SageMakerOutput": {"label": 1}}
-    (result,) = joining().results([b"[1, 2]"], b"0.5")
+    result = joining().results([b"[1, 2]"], b"0.5", b"")
     assert json.loads(result) == {"SageMakerInput": [1, 2], "SageMakerOutput": 0.5}
 
 
 def test_csv_rows_keep_their_quotes() -> None:
     work = joining(is_csv=True)
-    assert work.results([b'"a,b",1\n', b"c,2\n"], b"0.1\n0.2,x\n") == [b'"a,b",1,0.1', b"c,2,0.2,x"]
+    records = [b'"a,b",1\n', b"c,2\n"]
+    assert work.results(records, b"0.1\n0.2,x\n", b"\n") == b'"a,b",1,0.1\nc,2,0.2,x\n'
+    work = joining(is_csv=True, result="$[-1,0]")
+    assert work.results(records, b"0.1\n0.2,x\n", b"\n") == b'0.1,"a,b"\nx,c\n'
 
 
 def test_answers_that_do_not_fit_the_records() -> None:
     with pytest.raises(JoinError, match="1 results to 2 records"):
-        joining(is_csv=True).results([b"1", b"2"], b"0.1,0.2")
+        joining(is_csv=True).results([b"1", b"2"], b"0.1,0.2", b"")
     with pytest.raises(JoinError, match="is not JSON"):
-        joining().results([b"{}"], b"oops")
+        joining().results([b"{}"], b"oops", b"")
+    with pytest.raises(JoinError, match="newline"):
+        joining(is_csv=True, given="$[0]").payload([b'"1\n', b'2"\n'])
