@@ -5,12 +5,15 @@ Tuning Job", "Track and set completion criteria for your tuning job" (developer 
 API_CreateHyperParameterTuningJob, API_HyperParameterTrainingJobSummary.
 """
 
+import json
 import re
 from typing import Any
 
 import pytest
 
-from tests.local.conftest import wait_until
+from tests.local.conftest import LocalAws, wait_until
+from tests.local.ministack.helpers import execute, jsonata
+from tests.local.sagemaker import test_transform
 from tests.local.sagemaker.conftest import BUCKET, REGISTRY, ROLE, Clients
 
 IMAGE = f"{REGISTRY}/tune:1"
@@ -234,3 +237,33 @@ def test_several_definitions_take_turns(clients: Clients, name: str) -> None:
     assert ended["HyperParameterTuningJobStatus"] == "Completed", ended
     made = {child["TrainingJobDefinitionName"] for child in children(clients, name)}
     assert made == {"first", "second"}
+
+
+def test_step_functions_waits_for_both_kinds_of_jobs(
+    sagemaker_aws: LocalAws, clients: Clients, name: str
+) -> None:
+    """`.sync` of createHyperParameterTuningJob and createTransformJob."""
+    clients.put(f"{name}/in/a.csv", "1\n")
+    clients.model(name, None, test_transform.IMAGE)
+    tasks = {
+        "Tune": ("createHyperParameterTuningJob", request(name, "Grid", None, modes=["good"])),
+        "Transform": ("createTransformJob", test_transform.request(name)),
+    }
+    states = {
+        state: {
+            "Type": "Task",
+            "Resource": f"arn:aws:states:::sagemaker:{call}.sync",
+            "Arguments": arguments,
+        }
+        for state, (call, arguments) in tasks.items()
+    }
+    states["Tune"]["Next"] = "Transform"
+    states["Tune"]["Assign"] = {"best": "{% $states.result.BestTrainingJob.TrainingJobStatus %}"}
+    states["Transform"]["End"] = True
+    states["Transform"]["Output"] = [
+        "{% $best %}",
+        "{% $states.result.TransformJobStatus %}",
+    ]
+    ended = execute(sagemaker_aws, jsonata("Tune", **states))
+    assert ended["status"] == "SUCCEEDED", ended
+    assert json.loads(ended["output"]) == ["Completed", "Completed"]
