@@ -10,6 +10,32 @@ from steps import step
 ROLE, BUCKET = os.environ["ROLE"], os.environ["BUCKET"]
 sagemaker = boto3.client("sagemaker")
 
+sagemaker.create_model(
+    ModelName="boto3-monitored",
+    ExecutionRoleArn=ROLE,
+    PrimaryContainer={
+        "Image": "000000000000.dkr.ecr.us-east-1.amazonaws.com/conformance:1",
+        "ModelDataUrl": f"s3://{BUCKET}/models/one.tar.gz",
+    },
+)
+sagemaker.create_endpoint_config(
+    EndpointConfigName="boto3-monitored",
+    ProductionVariants=[
+        {
+            "VariantName": "all",
+            "ModelName": "boto3-monitored",
+            "InstanceType": "ml.m5.large",
+            "InitialInstanceCount": 1,
+        }
+    ],
+    DataCaptureConfig={
+        "InitialSamplingPercentage": 100,
+        "DestinationS3Uri": f"s3://{BUCKET}/boto3-monitored",
+        "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+    },
+)
+sagemaker.create_endpoint(EndpointName="boto3-monitored", EndpointConfigName="boto3-monitored")
+
 step("create_data_quality_job_definition, describe")
 sagemaker.create_data_quality_job_definition(
     JobDefinitionName="boto3-quality",
@@ -17,9 +43,8 @@ sagemaker.create_data_quality_job_definition(
         "ImageUri": "156813124566.dkr.ecr.us-east-1.amazonaws.com/sagemaker-model-monitor-analyzer"
     },
     DataQualityJobInput={
-        "BatchTransformInput": {
-            "DataCapturedDestinationS3Uri": f"s3://{BUCKET}/boto3-monitoring",
-            "DatasetFormat": {"Csv": {"Header": True}},
+        "EndpointInput": {
+            "EndpointName": "boto3-monitored",
             "LocalPath": "/opt/ml/processing/input",
         }
     },
@@ -85,3 +110,4 @@ else:
 step("delete_monitoring_schedule, delete_data_quality_job_definition")
 sagemaker.delete_monitoring_schedule(**name)
 sagemaker.delete_data_quality_job_definition(JobDefinitionName="boto3-quality")
+sagemaker.delete_endpoint(EndpointName="boto3-monitored")

@@ -70,10 +70,16 @@ sagemaker.delete_tags(ResourceArn=arn, TagKeys=["team"])
 assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "stage", "Value": "test"}]
 
 step("a failing job: the waiter raises WaiterError, FailureReason says why")
-failing = {**request, "TrainingJobName": "boto3-failing", "HyperParameters": {"fail": "yes"}}
+failing = {
+    **request,
+    "TrainingJobName": "boto3-training-failing",
+    "HyperParameters": {"fail": "yes"},
+}
 sagemaker.create_training_job(**failing)
 try:
-    waiter.wait(TrainingJobName="boto3-failing", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    waiter.wait(
+        TrainingJobName="boto3-training-failing", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
 except WaiterError as error:
     assert error.last_response["TrainingJobStatus"] == "Failed"
     assert "the label column is missing" in error.last_response["FailureReason"]
@@ -82,12 +88,17 @@ else:
 
 step("paginator list_training_jobs, with filters")
 pages = sagemaker.get_paginator("list_training_jobs").paginate(
-    NameContains="boto3-", SortBy="Name", SortOrder="Ascending", PaginationConfig={"PageSize": 1}
+    NameContains="boto3-training",
+    SortBy="Name",
+    SortOrder="Ascending",
+    PaginationConfig={"PageSize": 1},
 )
 names = [summary["TrainingJobName"] for page in pages for summary in page["TrainingJobSummaries"]]
-assert names == ["boto3-failing", "boto3-training"], names
-failed = sagemaker.list_training_jobs(StatusEquals="Failed", NameContains="boto3-")
-assert [job["TrainingJobName"] for job in failed["TrainingJobSummaries"]] == ["boto3-failing"]
+assert names == ["boto3-training", "boto3-training-failing"], names
+failed = sagemaker.list_training_jobs(StatusEquals="Failed", NameContains="boto3-training")
+assert [job["TrainingJobName"] for job in failed["TrainingJobSummaries"]] == [
+    "boto3-training-failing"
+]
 
 step("mistake: a name that is taken raises ResourceInUse")
 try:

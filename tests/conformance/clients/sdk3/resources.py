@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 
 from sagemaker.core.resources import (
     Endpoint,
@@ -11,11 +10,7 @@ from sagemaker.core.resources import (
     ModelPackage,
     ModelPackageGroup,
 )
-from sagemaker.core.shapes import (
-    ContainerDefinition,
-    ModelPackageContainerDefinition,
-    ProductionVariant,
-)
+from sagemaker.core.shapes import ContainerDefinition, ProductionVariant
 from sagemaker.core.utils.exceptions import FailedStatusError
 from steps import step
 
@@ -60,7 +55,8 @@ assert said(endpoint) == "one"
 
 step("Endpoint.update, refresh")
 config("sdk3-config-two", "sdk3-two")
-endpoint.update(endpoint_config_name="sdk3-config-two")
+endpoint.endpoint_config_name = "sdk3-config-two"
+endpoint.update()
 endpoint.wait_for_status("InService", poll=1)
 assert said(endpoint) == "two"
 
@@ -95,19 +91,30 @@ gone.delete()
 EndpointConfig.get("sdk3-config").delete()
 Model.get("sdk3-one").delete()
 
-step("ModelPackageGroup.create, ModelPackage.create")
+step("ModelPackageGroup.create, get_all")
 ModelPackageGroup.create(model_package_group_name="sdk3-group")
-package = ModelPackage.create(
-    model_package_group_name="sdk3-group",
-    model_approval_status="PendingManualApproval",
-    inference_specification={
-        "containers": [
-            ModelPackageContainerDefinition(
-                image=IMAGE, model_data_url=f"s3://{BUCKET}/models/one.tar.gz"
-            )
-        ],
-        "supported_content_types": ["text/csv"],
-        "supported_response_mime_types": ["application/json"],
-    },
+groups = ModelPackageGroup.get_all(name_contains="sdk3")
+assert "sdk3-group" in [each.model_package_group_name for each in groups]
+
+step(
+    "ModelPackage.create of a version",
+    bug="client's bug: the version is made, then the client raises KeyError 'ModelPackageName'",
 )
-print(package, time.time())
+try:
+    ModelPackage.create(
+        model_package_group_name="sdk3-group",
+        model_approval_status="PendingManualApproval",
+        source_uri="https://example.com/model",
+    )
+except KeyError as error:
+    assert error.args == ("ModelPackageName",), error
+else:
+    raise AssertionError("the client's bug is gone")
+
+step("ModelPackage.get_all, get, update of the approval, delete")
+found = list(ModelPackage.get_all(model_package_group_name="sdk3-group"))
+package = ModelPackage.get(found[0].model_package_arn)
+package.update(model_approval_status="Approved")
+package.refresh()
+assert package.model_approval_status == "Approved", package
+package.delete()
