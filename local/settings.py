@@ -31,6 +31,8 @@ class Settings:
     # EventBridge and Lambda wait a minute and more between attempts; nobody waits that locally.
     retry_seconds: float = field(default_factory=lambda: _number("RETRY_SECONDS", 0.5))
     alarm_seconds: float = field(default_factory=lambda: _number("ALARM_SECONDS", 5))
+    # Target tracking's alarms look at minutes: three to scale out, fifteen to scale in.
+    scaling_period: int = field(default_factory=lambda: int(_number("SCALING_PERIOD", 60)))
     checkpoint_seconds: float = field(default_factory=lambda: _number("CHECKPOINT_SECONDS", 5))
     concurrency: int = field(
         default_factory=lambda: int(_number("CONCURRENCY", 2 * (os.cpu_count() or 2)))

@@ -152,6 +152,11 @@ def _evaluate(alarm: dict[str, Any]) -> None:
     cloudwatch._evaluate_parent_alarms(alarm)
 
 
+def newest_value(alarm: dict[str, Any]) -> float | None:
+    """The statistic of the period that ends now; None without data, and for composite alarms."""
+    return _values(alarm)[0] if alarm.get("MetricName") else None
+
+
 def _values(alarm: dict[str, Any]) -> list[float | None]:
     """The statistic of each period, newest first."""
     period, now = float(alarm.get("Period") or 60), time.time()

@@ -8,6 +8,7 @@ from typing import Any
 
 from ministack import app as ministack
 
+from local.autoscaling import AutoScaling
 from local.ministack import (
     alarms,
     async_invocations,
@@ -29,6 +30,7 @@ from local.ministack import (
     stepfunctions,
     tasks,
 )
+from local.ministack.autoscaling import CloudMonitor, ScalingPlug
 from local.ministack.cloud import LocalCloud
 from local.ministack.environments import Pool
 from local.ministack.sagemaker import Plug
@@ -72,6 +74,13 @@ class Server:
         self._checkpoints = persistence.Checkpoints(settings)
         self._sagemaker = SageMaker(settings.state / "sagemaker", LocalCloud())
         Plug(self._sagemaker)
+        self._autoscaling = AutoScaling(
+            settings.state / "autoscaling",
+            self._sagemaker.call,
+            CloudMonitor(),
+            settings.scaling_period,
+        )
+        ScalingPlug(self._autoscaling)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """One connection, request or lifespan."""
@@ -86,6 +95,7 @@ class Server:
 
     def wind_down(self) -> None:
         """End jobs and endpoints, which deliver their last data while AWS still answers."""
+        self._autoscaling.close()
         self._sagemaker.close()
 
     def close(self) -> None:
@@ -108,6 +118,7 @@ class Server:
 
     def _start(self) -> None:
         self._sagemaker.start()
+        self._autoscaling.start()
         self._on_ready()
 
 
