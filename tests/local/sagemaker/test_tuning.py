@@ -13,7 +13,7 @@ import pytest
 
 from tests.local.conftest import LocalAws, wait_until
 from tests.local.ministack.helpers import execute, jsonata
-from tests.local.sagemaker import test_transform
+from tests.local.sagemaker import test_training_xgboost, test_transform
 from tests.local.sagemaker.conftest import BUCKET, REGISTRY, ROLE, Clients
 
 IMAGE = f"{REGISTRY}/tune:1"
@@ -237,6 +237,33 @@ def test_several_definitions_take_turns(clients: Clients, name: str) -> None:
     assert ended["HyperParameterTuningJobStatus"] == "Completed", ended
     made = {child["TrainingJobDefinitionName"] for child in children(clients, name)}
     assert made == {"first", "second"}
+
+
+def test_a_built_in_algorithm_has_the_metric_that_is_optimised(clients: Clients, name: str) -> None:
+    """XGBoost evaluates it unasked, and the metric needs no definition."""
+    rows = "\n".join(f"{3 * x},{x},{y}" for x in range(20) for y in range(3))
+    clients.put(f"{name}/train/a.csv", rows)
+    clients.put(f"{name}/validation/a.csv", rows)
+    job = request(
+        name,
+        jobs=1,
+        HyperParameterTuningJobObjective={"Type": "Minimize", "MetricName": "validation:mae"},
+        ParameterRanges={
+            "IntegerParameterRanges": [{"Name": "max_depth", "MinValue": "2", "MaxValue": "4"}]
+        },
+    )
+    channels = [
+        test_training_xgboost.channel(each, f"s3://{BUCKET}/{name}/{each}/", "csv")
+        for each in ("train", "validation")
+    ]
+    job["TrainingJobDefinition"].update(
+        AlgorithmSpecification=test_training_xgboost.ALGORITHM,
+        StaticHyperParameters={"num_round": "3", "nthread": "1"},
+        InputDataConfig=channels,
+    )
+    ended = tuned(clients, job)
+    assert ended["HyperParameterTuningJobStatus"] == "Completed", ended
+    assert loss(ended["BestTrainingJob"]) > 0
 
 
 def test_step_functions_waits_for_both_kinds_of_jobs(

@@ -58,6 +58,7 @@ def main(hyperparameters: dict[str, Any]) -> None:
             raise UserError(f"Extraneous hyperparameter found: {name}")
     if "num_round" not in given:
         raise UserError("Missing required hyperparameter: num_round")
+    given["eval_metric"] = _metrics(hyperparameters)
     resources = contract.read_config("resourceconfig.json")
     with _cluster(resources["hosts"], resources["current_host"]) as is_first:
         train, validation = _load(str(given.get("csv_weights", 0)) == "1")
@@ -131,13 +132,19 @@ def _load(weighted: bool) -> tuple[Any, Any]:
     return loaded["train"].matrix(columns), validation.matrix(columns) if validation else None
 
 
+def _metrics(hyperparameters: dict[str, Any]) -> list[str]:
+    """Return what to evaluate: what is asked for, then what a tuning job optimises for."""
+    asked = hyperparameters.get("eval_metric", [])
+    metrics = asked if isinstance(asked, list) else str(asked).split(",")
+    metrics = [metric.strip() for metric in metrics]
+    objective = str(hyperparameters.get("_tuning_objective_metric", "")).partition(":")[2]
+    return [*metrics, *([objective] if objective and objective not in metrics else [])]
+
+
 def _train(given: dict[str, Any], train: Any, validation: Any) -> Any:
     parameters = {k: v for k, v in given.items() if k not in _OWN | _GONE}
-    metrics = given.get("eval_metric")
-    if isinstance(metrics, str):
-        metrics = [metric.strip() for metric in metrics.split(",")]
-    if metrics:
-        parameters["eval_metric"] = metrics
+    if given["eval_metric"]:
+        parameters["eval_metric"] = given["eval_metric"]
     watched = [(train, "train"), *([(validation, "validation")] if validation else [])]
     rounds = int(given["num_round"])
     checkpoints = Checkpoints.of_job()
