@@ -26,7 +26,7 @@ _MEMORY = os.sysconf("SC_PHYS_PAGES") * _PAGE
 
 
 @dataclass
-class _Use:
+class Use:
     """CPU ticks since the start and bytes in memory, of all processes of a container."""
 
     ticks: int = 0
@@ -55,21 +55,17 @@ class Usage:
         if passed < self._interval or not variants:
             return
         self._sampled = time.monotonic()
-        uses, before = _uses(), self._before
-        self._before = {session: use.ticks for session, use in uses.items()}
+        found, before = uses(), self._before
+        self._before = {session: use.ticks for session, use in found.items()}
         total, used, _ = shutil.disk_usage(self._disk)
         for endpoint, variant in variants:
             for container in containers_of(variant):
-                use = uses.get(container.pid) if container.pid else None
+                use = found.get(container.pid) if container.pid else None
                 if use is None or container.pid not in before:
                     continue
-                values = [
-                    ("CPUUtilization", (use.ticks - before[container.pid]) / _TICKS / passed * 100),
-                    ("MemoryUtilization", use.memory / _MEMORY * 100),
-                    ("DiskUtilization", used / total * 100),
-                ]
-                rounded = [(name, round(value, 1)) for name, value in values]
-                self._measures.add(endpoint, variant.name, rounded)
+                values = utilization(use, before[container.pid], passed)
+                values.append(("DiskUtilization", round(used / total * 100, 1)))
+                self._measures.add(endpoint, variant.name, values)
                 _limit_memory(variant, container, use.memory)
 
 
@@ -85,9 +81,17 @@ def _limit_memory(variant: Variant, container: Container, used: int) -> None:
         )
 
 
-def _uses() -> dict[int, _Use]:
+def utilization(use: Use, ticks_before: int, passed: float) -> list[tuple[str, float]]:
+    """Return the metrics of CPU and memory since an earlier sample, `passed` seconds ago."""
+    return [
+        ("CPUUtilization", round((use.ticks - ticks_before) / _TICKS / passed * 100, 1)),
+        ("MemoryUtilization", round(use.memory / _MEMORY * 100, 1)),
+    ]
+
+
+def uses() -> dict[int, Use]:
     """Return what every session of processes uses; a container is a session of its own."""
-    found: dict[int, _Use] = defaultdict(_Use)
+    found: dict[int, Use] = defaultdict(Use)
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
