@@ -39,9 +39,9 @@ def run(settings: Settings) -> None:
 
 async def _serve(settings: Settings, listener: socket.socket) -> None:
     # MiniStack reads its environment while it is imported.
-    from hypercorn.asyncio import serve
     from hypercorn.config import Config
 
+    from local.ministack.listener import Listener
     from local.ministack.server import Server
 
     stop = asyncio.Event()
@@ -52,7 +52,6 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="request"))
     server = Server(settings, on_ready=lambda: _announce(settings))
     config = Config()
-    config.bind = [f"fd://{listener.detach()}"]  # the server closes it
     config.keep_alive_timeout = 75
     config.graceful_timeout = 1
     config.errorlog = logging.getLogger("hypercorn.error")
@@ -65,7 +64,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         await loop.run_in_executor(ThreadPoolExecutor(1), server.wind_down)
 
     try:
-        await serve(server, config, shutdown_trigger=until_stopped)
+        await Listener(server, config, server.front).serve(listener, until_stopped)
     finally:
         await loop.run_in_executor(ThreadPoolExecutor(1), server.close)
     # All is saved. A thread that still waits (for a callback, say) must not hold the end up.

@@ -13,6 +13,7 @@ from typing import Any
 
 from ministack import app
 from ministack.core import iam_actions, router
+from ministack.core.responses import StreamingResponse
 from ministack.services import stepfunctions as sfn
 from ministack.services.cloudformation import provisioners
 
@@ -48,7 +49,7 @@ class Plug:
             "host_patterns": [r"(api|runtime)\.sagemaker\.", r"featurestore-runtime\.sagemaker\."],
             "credential_scope": "sagemaker",
         }
-        app.SERVICE_HANDLERS["sagemaker"] = service.handle
+        app.SERVICE_HANDLERS["sagemaker"] = self._handle
         iam_actions.SERVICE_TO_IAM_NAMESPACE["sagemaker"] = "sagemaker"
         guard.replace(
             app, "fix_success_content_type", "service status headers", self._keep_content_type
@@ -76,6 +77,18 @@ class Plug:
         """A container's JSON keeps its type; stock would call it the control plane's."""
         if service != "sagemaker":
             guard.stock(self._keep_content_type)(service, status, headers)
+
+    async def _handle(self, *request: Any) -> Any:
+        status, headers, body = await self._service.handle(*request)
+        if isinstance(body, bytes):
+            return status, headers, body
+
+        async def send_parts(send: Any, _receive: Any) -> None:
+            async for part in body:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+        return status, headers, StreamingResponse(send_parts)
 
     # IAM of requests over HTTP
 

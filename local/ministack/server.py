@@ -33,6 +33,7 @@ from local.ministack import (
 from local.ministack.autoscaling import CloudMonitor, ScalingPlug
 from local.ministack.cloud import LocalCloud
 from local.ministack.environments import Pool
+from local.ministack.runtime import Front
 from local.ministack.sagemaker import Plug
 from local.sagemaker import SageMaker
 from local.settings import Settings
@@ -81,6 +82,7 @@ class Server:
             settings.scaling_period,
         )
         ScalingPlug(self._autoscaling)
+        self.front = Front(self._sagemaker, settings.region, settings.account_id)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """One connection, request or lifespan."""
