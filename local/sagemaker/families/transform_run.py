@@ -10,14 +10,10 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-import logging
-import threading
-import time
 import uuid
 import zlib
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,20 +21,21 @@ from typing import IO, cast
 
 from local.sagemaker.families.base import Context
 from local.sagemaker.families.jobs import JobFailedError, assume, download_failure
-from local.sagemaker.hosting.instance import DeploymentError, Instance, maker
-from local.sagemaker.hosting.replica import UnhealthyError
+from local.sagemaker.hosting.instance import Instance
 from local.sagemaker.jobs import Job
 from local.sagemaker.store import Record
 from local.sagemaker.transfer import S3, Location, NothingFoundError, TransferError
+from local.sagemaker.transform.crew import LOG_GROUP, Crew, host
 from local.sagemaker.transform.joining import JoinError, Joining
 from local.sagemaker.transform.jsonpath import Path as JsonPath
 from local.sagemaker.transform.jsonpath import PathError
 from local.sagemaker.transform.records import RecordError, split
-from local.sagemaker.transform.sending import InvocationError, Sender, execution_parameters
-
-_LOG_GROUP = "/aws/sagemaker/TransformJobs"
-_STREAMED_RECORD_MB = 100  # with MaxPayloadInMB 0, the most a single record may have here
-logger = logging.getLogger(__name__)
+from local.sagemaker.transform.sending import (
+    InvocationError,
+    Rates,
+    Sender,
+    execution_parameters,
+)
 
 
 @dataclass
@@ -49,20 +46,6 @@ class Item:
     name: str
     location: Location
     failure: str = ""
-
-
-@dataclass(frozen=True)
-class Rates:
-    """How an instance is sent requests; a payload of 0 MB is a stream."""
-
-    concurrent: int
-    payload_mb: int
-    single: bool
-
-    @property
-    def payload(self) -> int:
-        """Return the largest payload in bytes."""
-        return (self.payload_mb or _STREAMED_RECORD_MB) * 2**20
 
 
 class TransformRun:
@@ -77,8 +60,7 @@ class TransformRun:
         self.lines = self.output.get("AssembleWith") == "Line"
         self.started = datetime.now(UTC)
         self.joining = joining_of(record, self.started)
-        self.log = context.logs.stream(_LOG_GROUP, f"{self.name}/i-{0:017x}/data-log")
-        self._finished = threading.Event()
+        self.log = context.logs.stream(LOG_GROUP, f"{self.name}/{host(0)}/data-log")
 
     def run(self) -> None:
         """Carry the job out, or return early when it is stopped. Raises JobFailedError."""
@@ -88,19 +70,10 @@ class TransformRun:
         items = self._list()
         for folder in ("given", "results"):
             (self.tree / folder).mkdir(parents=True)
-        instances = self._make_instances()
-        watch = threading.Thread(target=self._obey, args=(instances,), daemon=True)
-        watch.start()
-        try:
-            for instance in instances:
-                instance.start()
-            self._wait_ready(instances)
-            asyncio.run(self._transform(instances, items))
-        except asyncio.CancelledError:
-            logger.debug("%s was interrupted", self.name)
-        finally:
-            self._finished.set()
-            _stop_all(instances)
+        with Crew(self.context, self.record, self.job, self.tree) as crew:
+            crew.wait_ready()
+            if not self.job.stopping:
+                asyncio.run(self._transform(crew.instances, items))
         self.job.check()
         if not self.job.stopping:
             self._store(items)
@@ -119,68 +92,10 @@ class TransformRun:
             raise download_failure(error, source["S3Uri"], self.context, role) from error
         return [Item(number, *pair) for number, pair in enumerate(found)]
 
-    def _make_instances(self) -> list[Instance]:
-        given = {
-            "SAGEMAKER_MAX_PAYLOAD_IN_MB": self.record.get("MaxPayloadInMB"),
-            "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": self.record.get("MaxConcurrentTransforms"),
-            "SAGEMAKER_BATCH_STRATEGY": {
-                "SingleRecord": "SINGLE_RECORD",
-                "MultiRecord": "MULTI_RECORD",
-            }.get(self.record.get("BatchStrategy", "")),
-        }
-        environment = {
-            **self.record.get("Environment", {}),
-            "SAGEMAKER_BATCH": "true",
-            **{name: str(value) for name, value in given.items() if value is not None},
-        }
-        count = self.record["TransformResources"]["InstanceCount"]
-        model = self.model["ModelName"]
-        variant = {
-            "VariantName": self.name,
-            "ModelName": model,
-            "InitialInstanceCount": count,
-            "InstanceType": self.record["TransformResources"]["InstanceType"],
-        }
-        try:
-            make = maker(
-                self.context,
-                self.name,
-                {"models": {model: self.model}},
-                variant,
-                self.tree,
-                log_group=_LOG_GROUP,
-                environment=environment,
-            )
-            return [make(number) for number in range(count)]
-        except DeploymentError as error:
-            raise JobFailedError(f"ClientError: {error}") from error
-
-    def _wait_ready(self, instances: list[Instance]) -> None:
-        deadline = time.monotonic() + self.context.settings.ping_timeout
-        for instance in instances:
-            try:
-                instance.wait_ready(deadline - time.monotonic())
-            except UnhealthyError as error:
-                if self.job.stopping:
-                    raise asyncio.CancelledError from error
-                raise JobFailedError(
-                    "AlgorithmError: The container did not pass the ping health check. Please "
-                    f"check CloudWatch logs for this job. Last lines: {error}"
-                ) from error
-
-    def _obey(self, instances: list[Instance]) -> None:
-        """End the instances, and so what waits for them, when the job is to stop or abandoned."""
-        while not self._finished.is_set():
-            if self.job.pause(0.5):
-                if self.job.closing:
-                    for instance in instances:
-                        instance.kill()
-                _stop_all(instances)
-                return
-
     async def _transform(self, instances: list[Instance], items: list[Item]) -> None:
         """Share the objects out among the instances, as AWS does, and transform them."""
-        rates = self._rates(await asyncio.to_thread(execution_parameters, instances[0]))
+        container = await asyncio.to_thread(execution_parameters, instances[0])
+        rates = Rates.settle(self.record, container)
         self.log.write(
             f"[sagemaker logs]: MaxConcurrentTransforms={rates.concurrent}, "
             f"MaxPayloadInMB={rates.payload_mb}, "
@@ -194,20 +109,6 @@ class TransformRun:
                 queue = iter(share)
                 for _ in range(files):
                     group.create_task(self._work(self._sender(instance), queue, rates, window))
-
-    def _rates(self, container: Record) -> Rates:
-        """Settle the rates: the request's, else the container's, else AWS's defaults."""
-
-        def number(member: str, default: int) -> int:
-            value = container.get(member, default)
-            return int(self.record.get(member, value if isinstance(value, int) else default))
-
-        concurrent = self.record.get("MaxConcurrentTransforms") or 0
-        if not concurrent and isinstance(container.get("MaxConcurrentTransforms"), int):
-            concurrent = container["MaxConcurrentTransforms"]
-        strategy = self.record.get("BatchStrategy", container.get("BatchStrategy", ""))
-        single = strategy in ("SingleRecord", "SINGLE_RECORD")
-        return Rates(max(1, int(concurrent)), number("MaxPayloadInMB", 6), single)
 
     def _sender(self, instance: Instance) -> Sender:
         types = {"content-type": self.input.get("ContentType"), "accept": self.output.get("Accept")}
@@ -353,8 +254,3 @@ def joining_of(record: Record, started: datetime) -> Joining:
         join=wanted.get("JoinSource") == "Input",
         started=f"{started:%Y-%m-%dT%H:%M:%SZ}" if identify else "",
     )
-
-
-def _stop_all(instances: list[Instance]) -> None:
-    with ThreadPoolExecutor(max_workers=len(instances)) as pool:
-        list(pool.map(lambda instance: instance.stop(), instances))

@@ -14,9 +14,42 @@ from local.sagemaker.errors import ServiceError
 from local.sagemaker.hosting.asking import Call
 from local.sagemaker.hosting.instance import Instance
 from local.sagemaker.hosting.replica import Replica, UnhealthyError
+from local.sagemaker.store import Record
 
 _CHUNK = 2**20
+_STREAMED_RECORD_MB = 100  # with MaxPayloadInMB 0, the most a single record may have here
 _PAUSE = 0.2  # seconds before the first retry; doubled for each further one
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How an instance is sent requests; a payload of 0 MB is a stream."""
+
+    concurrent: int
+    payload_mb: int
+    single: bool
+
+    @classmethod
+    def settle(cls, request: Record, container: Record) -> Rates:
+        """Take the request's rates, else the container's, else AWS's defaults."""
+
+        def number(member: str, default: int, unset: int | None = None) -> int:
+            for value in (request.get(member), container.get(member)):
+                if isinstance(value, int) and value != unset:
+                    return value
+            return default
+
+        strategy = request.get("BatchStrategy") or container.get("BatchStrategy")
+        return cls(
+            concurrent=max(1, number("MaxConcurrentTransforms", 1, unset=0)),
+            payload_mb=number("MaxPayloadInMB", 6),
+            single=strategy in ("SingleRecord", "SINGLE_RECORD"),
+        )
+
+    @property
+    def payload(self) -> int:
+        """Return the largest payload in bytes."""
+        return (self.payload_mb or _STREAMED_RECORD_MB) * 2**20
 
 
 class InvocationError(Exception):

@@ -164,6 +164,7 @@ def test_instances_share_the_objects_and_streams(clients: Clients, unique: str) 
 
 
 def test_a_stopped_job_stores_nothing(clients: Clients, unique: str) -> None:
+    """And what its instances use of the machine is measured while it runs."""
     clients.put(f"{unique}/in/a.csv", "1\n")
     clients.put(f"{unique}/in/b.csv", "slow\n")
     begin(clients, request(unique, CSV, LINES))
@@ -171,6 +172,13 @@ def test_a_stopped_job_stores_nothing(clients: Clients, unique: str) -> None:
         lambda: any("MaxPayload" in line for line in clients.log_lines(GROUP, f"{unique}/i-")),
         what="the first request",
     )
+
+    def measured() -> list[str]:
+        host = {"Name": "Host", "Value": f"{unique}/i-00000000000000000"}
+        found = clients.cloudwatch.list_metrics(Namespace=GROUP, Dimensions=[host])
+        return sorted(metric["MetricName"] for metric in found["Metrics"])
+
+    assert wait_until(measured) == ["CPUUtilization", "MemoryUtilization"]
     clients.sagemaker.stop_transform_job(TransformJobName=unique)
     waiter = clients.sagemaker.get_waiter("transform_job_completed_or_stopped")
     waiter.wait(TransformJobName=unique, WaiterConfig={"Delay": 1, "MaxAttempts": 20})
