@@ -100,7 +100,9 @@ class OfflineStore:
             try:
                 role = self._context.assume(group["RoleArn"], group["FeatureGroupName"])
                 s3 = S3(self._context.cloud, role)
-                while self._take(folder) and time.monotonic() < deadline:
+                more = True
+                while more and time.monotonic() < deadline:
+                    more = self._take(folder)
                     for file in self._records.files(folder):
                         self._write(group, folder, file, s3)
             except (ServiceError, TransferError) as error:
@@ -108,9 +110,13 @@ class OfflineStore:
         return ""
 
     def _take(self, folder: str) -> bool:
-        """Assign rows to files; return whether there are files to write."""
+        """Assign rows to files; return whether there may be more of them.
+
+        Rows that come while files are written wait for the next time, for files worth the name.
+        """
         hours: dict[str, list[tuple[int, float]]] = defaultdict(list)
-        for number, event in self._records.unassigned(folder, _BATCH):
+        taken = self._records.unassigned(folder, _BATCH)
+        for number, event in taken:
             hours[_moment(event).strftime("year=%Y/month=%m/day=%d/hour=%H")].append(
                 (number, event)
             )
@@ -120,7 +126,7 @@ class OfflineStore:
             suffix = "".join(secrets.choice(_ALPHABET) for _ in range(16))
             files[f"{hour}/{latest:%Y%m%dT%H%M%S}Z_{suffix}.parquet"] = [row[0] for row in rows]
         self._records.assign(files)
-        return bool(self._records.files(folder))
+        return len(taken) == _BATCH
 
     def _write(self, group: Record, folder: str, file: str, s3: S3) -> None:
         target = Location.of(group["OfflineStoreConfig"]["S3StorageConfig"]["ResolvedOutputS3Uri"])
