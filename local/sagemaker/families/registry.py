@@ -122,7 +122,7 @@ class ModelPackages(Family):
         """Emit the package's state; it fires on approval changes too."""
         self.context.cloud.emit(
             "SageMaker Model Package State Change",
-            events.detail("ModelPackage", record, events.iso),
+            events.detail("ModelPackage", _shown(record), events.iso),
             [record["ModelPackageArn"]],
         )
 
@@ -250,7 +250,7 @@ class ModelPackages(Family):
         package = self.resources.get(request["ModelPackageName"])
         if request.get("IncludedData") == "MetadataOnly" and "ModelCard" in package:
             package["ModelCard"].pop("ModelCardContent", None)
-        return package
+        return _shown(package)
 
     @operation
     def batch_describe_model_package(self, request: Record) -> Record:
@@ -258,7 +258,7 @@ class ModelPackages(Family):
         found, errors = {}, {}
         for arn in request["ModelPackageArnList"]:
             try:
-                found[arn] = self.resources.get(arn)
+                found[arn] = _shown(self.resources.get(arn))
             except ServiceError as error:
                 errors[arn] = {"ErrorCode": error.code, "ErrorResponse": error.message}
         return {"ModelPackageSummaries": found, "BatchDescribeModelPackageErrorMap": errors}
@@ -276,7 +276,17 @@ class ModelPackages(Family):
             rows = [row for row in rows if row.get("ModelPackageGroupName") == name]
         if kind != "Both":
             rows = [row for row in rows if ("ModelPackageVersion" in row) == (kind == "Versioned")]
-        return self.resources.list(filters, rows)
+        answer = self.resources.list(filters, rows)
+        return {**answer, KIND.summaries: [_shown(each) for each in answer[KIND.summaries]]}
+
+
+def _shown(package: Record) -> Record:
+    """Return a package as it is answered: a version has no name of its own.
+
+    AWS's sample event of a version has none, and the SDK then goes by the ARN.
+    """
+    hidden = "ModelPackageName" if "ModelPackageVersion" in package else None
+    return {member: value for member, value in package.items() if member != hidden}
 
 
 def specification_of(package: Record, name: str | None) -> Record:
