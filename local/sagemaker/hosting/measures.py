@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 
 class Measures:
-    """How often each value of each metric occurred, by endpoint, variant and new config.
+    """What was measured, by endpoint, variant and new config; counted when it is published.
 
     The new fleet of a deployment is measured a second time with the dimension EndpointConfigName
     ("Auto-Rollback Configuration and Monitoring").
@@ -55,8 +55,8 @@ class Measures:
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._counts: dict[tuple[str, str, str, str], Counter[float]] = defaultdict(Counter)
-        self._lock = threading.Lock()
+        self._noted: deque[tuple[str, str, str, Iterable[tuple[str, float]]]] = deque()
+        self._publishing = threading.Lock()
 
     async def measured(self, fleet: Fleet, variant: Variant, call: Call, began: float) -> Response:
         """Have a variant answer a call, and note how it went. Raises ServiceError.
@@ -132,16 +132,18 @@ class Measures:
         self, endpoint: str, variant: str, values: Iterable[tuple[str, float]], config: str = ""
     ) -> None:
         """Note values of metrics; no variant means the endpoint's own metrics."""
-        with self._lock:
-            for metric, value in values:
-                # Two digits: percentiles stay within a few percent, and the values few.
-                kept = float(f"{value:.1e}") if metric in _MICROSECONDS else value
-                self._counts[endpoint, variant, config, metric][kept] += 1
+        self._noted.append((endpoint, variant, config, values))
 
     def publish(self) -> None:
-        """Send what was gathered."""
-        with self._lock:
-            gathered, self._counts = self._counts, defaultdict(Counter)
+        """Count and send what was noted."""
+        gathered: dict[tuple[str, str, str, str], Counter[float]] = defaultdict(Counter)
+        with self._publishing:
+            for _ in range(len(self._noted)):
+                endpoint, variant, config, values = self._noted.popleft()
+                for metric, value in values:
+                    # Two digits: percentiles stay within a few percent, and the values few.
+                    kept = float(f"{value:.1e}") if metric in _MICROSECONDS else value
+                    gathered[endpoint, variant, config, metric][kept] += 1
         now = time.time()
         data: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for (endpoint, variant, config, metric), counts in gathered.items():
