@@ -72,19 +72,23 @@ class JobFamily(Family):
     def _run(self, name: str, job: Job) -> None:
         """Take a job from the line to a terminal status, whatever happens."""
         tree = self._folder / name
+        reason: str | None = None
         try:
             self.work(self.resources.get(name), tree, job)
         except ShutdownError:
             raise
         except JobFailedError as error:
-            job.check()
-            self.fail(name, str(error)[:_REASON])
+            reason = str(error)
         except Exception as error:  # a job's boundary: every job ends in a status
             job.check()
             logger.exception("%s", job.arn)
-            self.fail(name, f"InternalServerError: {type(error).__name__}: {error}"[:_REASON])
+            reason = f"InternalServerError: {type(error).__name__}: {error}"
         finally:
+            # Before the end is recorded: it may be what fills the disk.
             shutil.rmtree(tree, ignore_errors=True)
+        if reason is not None:
+            job.check()
+            self.fail(name, reason[:_REASON])
 
     def _stop(self, request: Record) -> None:
         record = self.resources.get(request[self.kind.key])

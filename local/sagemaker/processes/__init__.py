@@ -13,6 +13,7 @@ import logging
 import os
 import queue
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -127,7 +128,10 @@ class Processes:
 
     def _ended(self, process: Process) -> None:
         self._running.discard(process)
-        self.ledger.remove_process(process.pid)
+        try:
+            self.ledger.remove_process(process.pid)
+        except sqlite3.OperationalError as error:  # the disk is full; the next start finds it gone
+            logger.warning("process %d stays in the ledger: %s", process.pid, error)
 
     def spawn(self, command: Command) -> Process:
         """Start a container's command in its tree. Raises ContainerStartError."""
@@ -190,10 +194,15 @@ class Processes:
             except OSError as error:
                 done.set_exception(ContainerStartError(str(error)))
                 continue
-            started = start_time(popen.pid)
-            if started is not None:
-                self.ledger.add_process(popen.pid, started)
             process = Process(popen, self._ended)
+            try:
+                started = start_time(popen.pid)
+                if started is not None:
+                    self.ledger.add_process(popen.pid, started)
+            except sqlite3.OperationalError as error:  # one that nobody could reap is not let run
+                process.kill()
+                done.set_exception(ContainerStartError(str(error)))
+                continue
             self._running.add(process)
             done.set_result(process)
 

@@ -32,6 +32,8 @@ class Handler(BaseHTTPRequestHandler):
             Handler.healthy = False
         if body == b"slow":
             time.sleep(0.5)
+        if body == b"hang":
+            time.sleep(600)
         if text == "fails":
             body = b"500"
         if body.isdigit():
