@@ -28,6 +28,7 @@ from local.sagemaker.families.models import Models
 from local.sagemaker.families.monitoring import MonitoringSchedules
 from local.sagemaker.families.processing import ProcessingJobs
 from local.sagemaker.families.registry import ModelPackageGroups, ModelPackages
+from local.sagemaker.families.search import Search
 from local.sagemaker.families.tags import Tags
 from local.sagemaker.families.training import TrainingJobs
 from local.sagemaker.families.transform import TransformJobs
@@ -102,6 +103,7 @@ class SageMaker:
             FeatureRecords(features),
             Associations(self._context),
             Metrics(self._context, components),
+            Search(self._context),
         ):
             self._handlers |= others.operations()
         for family in self._families:
