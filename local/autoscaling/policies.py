@@ -128,7 +128,7 @@ def alarms(policy: Record, period: float) -> list[dict[str, Any]]:
     return [
         {
             **metric(policy),
-            "AlarmName": f"TargetTracking-{policy['ResourceId']}-Alarm{side}-{uuid.uuid4()}",
+            "AlarmName": _alarm_name(policy, side),
             "AlarmDescription": (
                 f"DO NOT EDIT OR DELETE. For TargetTrackingScaling policy {policy['PolicyARN']}."
             ),
@@ -142,3 +142,9 @@ def alarms(policy: Record, period: float) -> list[dict[str, Any]]:
         }
         for side, comparison, threshold, periods in sides
     ]
+
+
+def _alarm_name(policy: Record, side: str) -> str:
+    """Return the name of a policy's alarm, always the same: a restart finds or remakes it."""
+    number = uuid.uuid5(uuid.NAMESPACE_URL, f"{policy['PolicyARN']}:{side}")
+    return f"TargetTracking-{policy['ResourceId']}-Alarm{side}-{number}"

@@ -57,7 +57,9 @@ class AutoScaling:
         }
 
     def start(self) -> None:
-        """Begin to scale."""
+        """Begin to scale; alarms that CloudWatch lost in a crash are made again."""
+        for policy in self._store.all("ScalingPolicy"):
+            self._put_alarms(policy)
         self._scaler.start()
 
     def close(self) -> None:
@@ -162,17 +164,21 @@ class AutoScaling:
             **{name: request[name] for name in policies.MEMBERS if name in request},
             "PolicyARN": arn,
         }
-        for name in [alarm["AlarmName"] for alarm in record.get("Alarms", [])]:
-            self._monitor.delete_alarms([name])
-        record["Alarms"] = [
-            {"AlarmName": alarm["AlarmName"], "AlarmARN": self._monitor.put_alarm(alarm)}
-            for alarm in policies.alarms(record, self._period)
-        ]
+        before = {alarm["AlarmName"] for alarm in record.get("Alarms", [])}
+        record["Alarms"] = self._put_alarms(record)
+        kept = {alarm["AlarmName"] for alarm in record["Alarms"]}
+        self._monitor.delete_alarms(sorted(before - kept))
         if found:
             self._store.update("ScalingPolicy", key, lambda kept: kept.update(record))
         else:
             self._store.insert("ScalingPolicy", key, arn, record)
         return record
+
+    def _put_alarms(self, policy: Record) -> list[Record]:
+        return [
+            {"AlarmName": alarm["AlarmName"], "AlarmARN": self._monitor.put_alarm(alarm)}
+            for alarm in policies.alarms(policy, self._period)
+        ]
 
     def _delete_policy(self, request: Record) -> None:
         self._remove("ScalingPolicy", self._find("ScalingPolicy", request, "PolicyName"))
