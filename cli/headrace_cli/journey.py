@@ -137,7 +137,7 @@ def activities(journey: Journey) -> list[Activity]:
     found += [
         Activity("deployment", d.deployment, d.started_at, d.execution_arn)
         for d in journey.deployments
-        if d.status == "deploying"
+        if d.is_open
     ]
     return found
 
@@ -258,7 +258,7 @@ def _of_run(run: RunRecord) -> list[Moment]:
 
 def _of_deployment(deployment: DeploymentRecord) -> list[Moment]:
     name, version = deployment.deployment, deployment.package_version
-    began = f"v{version} was approved; moving {deployment.endpoint} to it"
+    began = f"moving {deployment.endpoint} to v{version}: {deployment.cause}"
     found = [Moment(deployment.started_at, "deployment", name, began)]
     if deployment.ended_at:
         said = "; ".join(deployment.reasons) or f"{deployment.endpoint} serves v{version}"

@@ -112,7 +112,7 @@ def wait_for_deployment(
                 for d in deployments(session, package.model)
                 if d.deployment not in known
                 and d.package_version == package.version
-                and d.status != "deploying"
+                and not d.is_open
             ),
             None,
         )

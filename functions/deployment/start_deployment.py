@@ -1,4 +1,4 @@
-"""A package was approved: start the deployment this approval causes, once."""
+"""A package was approved or rejected: start the deployment this causes, once."""
 
 import os
 
@@ -8,10 +8,16 @@ from aws_lambda_powertools.utilities.parser.envelopes import EventBridgeEnvelope
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
+from headrace.aws.bus import Bus
 from headrace.aws.clients import client
-from headrace.aws.deployments import StartDeploymentSettings, request_deployment
+from headrace.aws.deployments import (
+    StartDeploymentSettings,
+    queue_deployment,
+    request_deployment,
+)
 from headrace.aws.executions import Executions
 from headrace.aws.ledger import Ledger
+from headrace.events import DeploymentRefused
 
 logger = Logger()
 
@@ -27,13 +33,17 @@ class PackageStateChange(BaseModel):
 def handler(event: PackageStateChange, _context: LambdaContext) -> dict[str, str]:
     """Start the execution named by the deployment; a stale or doubled event starts nothing."""
     here = StartDeploymentSettings.from_mapping(os.environ)
-    request = request_deployment(
-        event.ModelPackageArn, here, Ledger.of(here.ledger_table), client("sagemaker")
-    )
+    ledger = Ledger.of(here.ledger_table)
+    request = request_deployment(event.ModelPackageArn, here, ledger, client("sagemaker"))
     if request is None:
-        logger.info("Ignored: not approved, or not ours", package=event.ModelPackageArn)
+        logger.info("Ignored: calls for no deployment, or paused", package=event.ModelPackageArn)
         return {}
+    if isinstance(request, DeploymentRefused):
+        Bus.of(here.bus).announce(request)
+        logger.warning("Nothing to go back to", package=event.ModelPackageArn)
+        return {"refused": request.deployment}
     executions = Executions.of(here.state_machine_arn)
+    queue_deployment(request, executions.arn(request.deployment), ledger)
     execution = executions.start(request.deployment, request.model_dump())
     logger.info("Deployment requested", deployment=request.deployment, execution=execution)
     return {"deployment": request.deployment, "execution": execution}

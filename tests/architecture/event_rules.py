@@ -1,6 +1,7 @@
 """Rules on events: every rule listens to something that is announced, on the bus it is on."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,10 @@ def _announces(source: Any, detail: str, types: Types) -> bool:
 
 
 def only_approval_deploys(stack: Stack) -> list[str]:
-    """Find rules on package changes that do not filter for `Approved`, or for a chosen status.
+    """Find rules on package changes that do not filter for a decision, or for a chosen status.
 
-    A rule without the filter deploys whatever changes: a description, a rejection, a new version.
+    A rule without the filter deploys whatever changes: a description, a new version. A rejection
+    may be heard as well: it brings back what served, which was approved.
     """
     findings, approvals = [], 0
     for name, rule in patterns(stack).items():
@@ -85,9 +87,10 @@ def only_approval_deploys(stack: Stack) -> list[str]:
         if PACKAGE_CHANGE not in listed(pattern.get("detail-type")):
             continue
         status = listed(pattern.get("detail", {}).get("ModelApprovalStatus"))
-        approvals += status == ["Approved"]
+        decided = "Approved" in status and set(status) <= {"Approved", "Rejected"}
+        approvals += decided
         deploys = any("deploy" in str(resource_of(t["Arn"])).lower() for t in rule["Targets"])
-        if not status or (deploys and status != ["Approved"]):
+        if not status or (deploys and not decided):
             findings.append(f"{name}: does not filter ModelApprovalStatus: [Approved]")
     return findings if approvals or findings else ["no rule leads from an approval to deployment"]
 
@@ -144,7 +147,7 @@ def resolved(node: Any, values: Json) -> Any:
 
 
 def matches(pattern: Any, event: Any) -> bool:
-    """Return whether EventBridge would match: exact values, prefix, suffix, exists, anything-but.
+    """Return whether EventBridge would match: exact values, prefix, suffix, wildcard and more.
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
     """
@@ -163,6 +166,9 @@ def _accepts(wanted: Any, value: Any) -> bool:
             return isinstance(value, str) and value.startswith(prefix)
         case {"suffix": suffix}:
             return isinstance(value, str) and value.endswith(suffix)
+        case {"wildcard": pattern}:
+            parts = map(re.escape, pattern.split("*"))
+            return isinstance(value, str) and bool(re.fullmatch(".*".join(parts), value))
         case {"exists": bool(there)}:
             return (value is not None) is there
         case {"anything-but": refused}:

@@ -35,6 +35,8 @@ def settings(**changes: str) -> Settings:
         "JOB_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/headrace-job",
         "SERVING_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/headrace-serving",
         "TABULAR_REPOSITORY": "headrace/tabular",
+        "MINUTE_SECONDS": "60",
+        "ALARM_PERIOD_SECONDS": "60",
         "KMS_KEY_ARN": "",
         "SUBNET_IDS": "",
         "SECURITY_GROUP_IDS": "",

@@ -38,8 +38,13 @@ _SAID = {
     "evaluation.cost.false_positive": 120,
     "evaluation.cost.false_negative": 900,
     "evaluation.latency_ms": 50,
+    "deployment.stand_by": "10m",
+    "deployment.alarms.latency_ms": 200,
+    "deployment.alarms.traffic": 1,
 }
 """What the example says where there is no default."""
+_OTHERWISE = {"deployment.strategy.linear", "deployment.strategy.rolling"}
+"""Choices that exclude the one the example makes."""
 
 
 def page(root: Path) -> str:
@@ -136,6 +141,8 @@ def _example(schema: Json, definitions: Json, path: str) -> list[str]:
     indent = "  " * path.count(".")
     for name, field in schema["properties"].items():
         place = f"{path}{name}"
+        if place in _OTHERWISE:
+            continue
         inner = [n for n in references(field) if "properties" in definitions[n]]
         if inner and field.get("type") != "object":
             lines += [

@@ -137,7 +137,7 @@ class Play:
         self.teller.fact("approved", f"v{package.version}: {said}")
 
         def find(journey: Journey) -> DeploymentRecord | None:
-            ended = (d for d in journey.deployments if d.status != "deploying")
+            ended = (d for d in journey.deployments if not d.is_open)
             return next((d for d in ended if d.deployment not in known), None)
 
         journey = self._follow(

@@ -9,10 +9,14 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from headrace.deployment.alarms import Alarms, guards
+from headrace.deployment.strategy import Strategy, StrategyField, mistakes
 from headrace.errors import ProjectError
 from headrace.names import MODEL_MAX_LENGTH, MODEL_PATTERN
+from headrace.recovery import Recovery
+from headrace.sections import Duration, Section
 
 ColumnType = Literal["string", "integer", "number", "boolean", "timestamp", "date"]
 Problem = Literal["binary", "multiclass", "regression"]
@@ -31,12 +35,6 @@ METRICS: dict[str, tuple[bool, frozenset[str]]] = {
     "r2": (True, frozenset({"regression"})),
 }
 _DEFAULT_METRIC = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "rmse"}
-
-
-class Section(BaseModel):
-    """A section of model.yaml: frozen, and a misspelt field is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Column(Section):
@@ -161,6 +159,32 @@ class Deployment(Section):
     capture_percent: int = Field(
         100, ge=0, le=100, description="Share of requests captured for monitoring, in percent."
     )
+    strategy: Annotated[Strategy, StrategyField] = Field(
+        Strategy(), description="How traffic moves to a new version; `all-at-once` for at once."
+    )
+    stand_by: Duration | None = Field(
+        None,
+        ge=0,
+        le=3600,
+        description="How long the old instances are kept once all traffic has moved, so that an "
+        "alarm brings them back at once. Absent: 10m, and none for rolling, which keeps none.",
+    )
+    alarms: Alarms = Alarms()
+
+    @model_validator(mode="after")
+    def _can_be_carried_out(self) -> "Deployment":
+        found = mistakes(
+            self.strategy, self.instance_count, self.kept, bool(guards(self.alarms, ""))
+        )
+        if found:
+            raise ValueError("; ".join(found))
+        return self
+
+    @property
+    def kept(self) -> int:
+        """How long the old instances are kept, in seconds."""
+        default = 0 if self.strategy.rolling else 600
+        return default if self.stand_by is None else self.stand_by
 
 
 class ModelDefinition(Section):
@@ -178,6 +202,7 @@ class ModelDefinition(Section):
         "manual", description="Who approves a registered candidate: a person, or the gate alone."
     )
     deployment: Deployment = Deployment()
+    recovery: Recovery = Recovery()
 
     @property
     def metric(self) -> str:

@@ -7,7 +7,8 @@ HeadraceError
 ├── DropError               a key, manifest or file of a drop cannot be understood
 ├── TrainingError           a run cannot be planned, or its outputs cannot be read
 ├── DeploymentError         a package cannot be deployed, or an endpoint does not serve it
-│   └── EndpointBusyError   the endpoint is being updated: try again later
+│   ├── EndpointBusyError   the endpoint is being updated: try again later
+│   └── LockLostError       somebody else has the endpoint's lock by now: stop here
 ├── AnnouncementError       EventBridge did not take an event
 └── LedgerError             the ledger holds something that should not be there
     └── LedgerBusyError     others write the same records all the time: try again later
@@ -46,6 +47,10 @@ class DeploymentError(HeadraceError):
 
 class EndpointBusyError(DeploymentError):
     """The endpoint is being created or updated by somebody else; retry later."""
+
+
+class LockLostError(DeploymentError):
+    """The lock on the endpoint ran out, and another deployment has it: touch nothing more."""
 
 
 class AnnouncementError(HeadraceError):

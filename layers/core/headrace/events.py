@@ -117,11 +117,51 @@ class DeploymentRefused(Event):
     reasons: list[str]
 
 
+class DeploymentRolledBack(Event):
+    """A version was taken back while it was deployed; the version before serves again."""
+
+    source: ClassVar[str] = "headrace.deployment"
+    deployment: str
+    endpoint: str
+    package_arn: str
+    package_version: int
+    restored_version: int | None
+    reasons: list[str]
+    graphs: list[str]
+
+
+class EndpointDisagreed(Event):
+    """An endpoint serves something else than the ledger says: somebody changed or deleted it."""
+
+    source: ClassVar[str] = "headrace.deployment"
+    endpoint: str
+    reason: str
+
+
+class RemedyChosen(Event):
+    """An endpoint's alarm rang, and this is what is done about it, and why."""
+
+    source: ClassVar[str] = "headrace.recovery"
+    recovery: str
+    endpoint: str
+    alarms: list[str]
+    remedy: Literal["roll back", "retrain", "both", "wait"]
+    reasons: list[str]
+
+
+class RetrainingRequested(Event):
+    """A new candidate is wanted though no data came; the reason goes with the run."""
+
+    source: ClassVar[str] = "headrace.training"
+    request: str
+    reason: str
+
+
 class JourneyFailed(Event):
     """A fault ended an execution of one stage before it could reach a verdict."""
 
     source: ClassVar[str] = "headrace.platform"
-    stage: Literal["datasets", "training", "deployment"]
+    stage: Literal["datasets", "training", "deployment", "recovery"]
     subject: str
     error: str
     cause: str

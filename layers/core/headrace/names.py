@@ -19,14 +19,20 @@ def digest(*parts: str, length: int = 10) -> str:
     return hashlib.sha256(joined).hexdigest()[:length]
 
 
-def run_id(model: str, dataset_version: str, project_version: str) -> str:
-    """Name the run that these data and this code cause."""
-    return f"{model}-{digest(dataset_version, project_version)}"
+def run_id(model: str, dataset_version: str, project_version: str, request: str = "") -> str:
+    """Name the run that these data and this code cause; a request to train again is another."""
+    parts = (dataset_version, project_version, *((request,) if request else ()))
+    return f"{model}-{digest(*parts)}"
 
 
 def deployment_id(model: str, package_version: int, approved_at: str) -> str:
     """Name the deployment that this approval causes; approving again is another deployment."""
     return f"{model}-v{package_version}-{digest(approved_at, length=8)}"
+
+
+def recovery_id(alarm: str, since: str) -> str:
+    """Name the recovery that an alarm's ringing causes; ringing again later is another one."""
+    return digest(alarm, since)
 
 
 def execution_name(*parts: str) -> str:

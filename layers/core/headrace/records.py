@@ -11,6 +11,8 @@ The ledger is one DynamoDB table with keys `pk` and `sk`. Every record knows its
 | DatasetRecord | `model#<model>` | `dataset#<version>` |
 | RunRecord | `model#<model>` | `run#<run>` |
 | DeploymentRecord | `model#<model>` | `deployment#<deployment>` |
+| RecoveryRecord | `model#<model>` | `recovery#<recovery>` |
+| PauseRecord | `model#<model>` | `pause#<time>` |
 | EndpointRecord | `endpoints` | `<endpoint>` |
 
 Times are ISO 8601 in UTC with a `Z`, so they sort as text.
@@ -201,6 +203,7 @@ class RunRecord(Record):
     project_version: str
     execution_arn: str
     training_job: str
+    cause: str = ""
     # What the plan adds, once it is made:
     dataset_versions: list[str] = []
     data_hash: str | None = None
@@ -225,11 +228,14 @@ class RunRecord(Record):
         return Key(pk=model_partition(self.model), sk=f"run#{self.run}")
 
 
-DeploymentStatus = Literal["deploying", "live", "refused", "failed"]
+DeploymentStatus = Literal["queued", "deploying", "live", "rolled back", "refused", "failed"]
 
 
 class DeploymentRecord(Record):
-    """One attempt to move an endpoint to an approved package."""
+    """One attempt to move an endpoint to an approved package, and who wanted it why.
+
+    `fence` is the number its lock on the endpoint got; a later lock has a greater one.
+    """
 
     kind: ClassVar[str] = "deployment"
     model: str
@@ -239,21 +245,70 @@ class DeploymentRecord(Record):
     package_arn: str
     package_version: int
     execution_arn: str
+    cause: str
+    fence: int | None = None
     run: str | None = None
     endpoint_config: str | None = None
+    replaces_version: int | None = None
+    strategy: str | None = None
     approved_by: str | None = None
     approval_description: str | None = None
     started_at: str
     ended_at: str | None = None
     reasons: list[str] = []
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has no verdict yet."""
+        return self.status in ("queued", "deploying")
+
     def key(self) -> Key:
         """Return where this record lives."""
         return Key(pk=model_partition(self.model), sk=f"deployment#{self.deployment}")
 
 
+class RecoveryRecord(Record):
+    """An alarm of an endpoint, and the remedy that was chosen against it."""
+
+    kind: ClassVar[str] = "recovery"
+    model: str
+    recovery: str
+    endpoint: str
+    alarms: list[str]
+    remedy: Literal["roll back", "retrain", "both", "wait"]
+    reasons: list[str]
+    package_version: int | None = None
+    restore_version: int | None = None
+    execution_arn: str | None = None
+    at: str
+
+    def key(self) -> Key:
+        """Return where this record lives."""
+        return Key(pk=model_partition(self.model), sk=f"recovery#{self.recovery}")
+
+
+class PauseRecord(Record):
+    """A person stopped, or resumed, what happens to an endpoint by itself."""
+
+    kind: ClassVar[str] = "pause"
+    model: str
+    endpoint: str
+    paused: bool
+    by: str
+    reason: str
+    at: str
+
+    def key(self) -> Key:
+        """Return where this record lives."""
+        return Key(pk=model_partition(self.model), sk=f"pause#{self.at}")
+
+
 class EndpointRecord(Record):
-    """What an endpoint serves by our knowledge, and who waits for its next state change."""
+    """What an endpoint serves by our knowledge, who may change it, and who waits for its change.
+
+    The lock is a lease: whoever finds it run out may take it, with a greater `fence`, and a write
+    of the owner before is refused because its fence is smaller.
+    """
 
     kind: ClassVar[str] = "endpoint"
     model: str
@@ -261,8 +316,14 @@ class EndpointRecord(Record):
     package_arn: str | None = None
     package_version: int | None = None
     endpoint_config: str | None = None
+    run: str | None = None
     live_since: str | None = None
-    waiting_deployment: str | None = None
+    paused: str | None = None
+    disagreement: str | None = None
+    lock_owner: str | None = None
+    lock_deployment: str | None = None
+    lock_until: str | None = None
+    fence: int = 0
     waiting_config: str | None = None
     # When SageMaker had last changed the endpoint before the waiting deployment touched it.
     waiting_since: str | None = None

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict
 
 from headrace.records import ModelRecord, RunRecord
 
+# Set by `headrace deploy --rollback`: the version that served when somebody meant to go back.
+ROLLBACK_FROM = "rollback_from"
 REQUIRED_METADATA = (
     "run",
     "data_hash",

@@ -65,7 +65,7 @@ def build_training_job(
         "EnableNetworkIsolation": settings.network_isolation,
         **_vpc(settings),
         **spot,
-        "Tags": _tags(tags),
+        "Tags": build_tags(tags),
     }
 
 
@@ -116,7 +116,7 @@ def build_package_group(*, name: str, description: str, tags: Mapping[str, str])
     return {
         "ModelPackageGroupName": name,
         "ModelPackageGroupDescription": _line(description) or name,
-        "Tags": _tags(tags),
+        "Tags": build_tags(tags),
     }
 
 
@@ -125,6 +125,15 @@ def build_approval(package_arn: str, reason: str) -> Request:
     return {
         "ModelPackageArn": package_arn,
         "ModelApprovalStatus": "Approved",
+        "ApprovalDescription": _line(reason),
+    }
+
+
+def build_rejection(package_arn: str, reason: str) -> Request:
+    """Build UpdateModelPackage for a version that was taken back."""
+    return {
+        "ModelPackageArn": package_arn,
+        "ModelApprovalStatus": "Rejected",
         "ApprovalDescription": _line(reason),
     }
 
@@ -141,7 +150,7 @@ def build_model(
         "ExecutionRoleArn": settings.serving_role_arn,
         "EnableNetworkIsolation": settings.network_isolation,
         **_vpc(settings),
-        "Tags": _tags(tags),
+        "Tags": build_tags(tags),
     }
     return {"ModelName": _content_name(settings, model, version, request), **request}
 
@@ -171,7 +180,7 @@ def build_endpoint_config(
         ],
         **_key(settings, "KmsKeyId"),
         **_capture(settings, deployment),
-        "Tags": _tags(tags),
+        "Tags": build_tags(tags),
     }
     return {"EndpointConfigName": _content_name(settings, model, version, request), **request}
 
@@ -181,7 +190,7 @@ def build_endpoint(*, endpoint: str, endpoint_config: str, tags: Mapping[str, st
     return {
         "EndpointName": endpoint,
         "EndpointConfigName": endpoint_config,
-        "Tags": _tags(tags),
+        "Tags": build_tags(tags),
     }
 
 
@@ -198,6 +207,11 @@ def build_endpoint_update(
         "EndpointConfigName": endpoint_config,
         **({"DeploymentConfig": dict(strategy)} if strategy else {}),
     }
+
+
+def build_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return tags as every request takes them; their keys start with `headrace:`."""
+    return [{"Key": f"headrace:{key}", "Value": value} for key, value in sorted(tags.items())]
 
 
 def _channel(name: str, data_type: str, uri: str) -> Request:
@@ -250,10 +264,6 @@ def _vpc(settings: Settings) -> Request:
             "SecurityGroupIds": settings.security_group_ids.split(","),
         }
     }
-
-
-def _tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"Key": f"headrace:{key}", "Value": value} for key, value in sorted(tags.items())]
 
 
 def _line(text: str) -> str:

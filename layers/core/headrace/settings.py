@@ -36,6 +36,15 @@ class Settings(BaseModel):
     tabular_repository: str = Field(
         alias="TABULAR_REPOSITORY", description="ECR repository of the tabular image."
     )
+    minute_seconds: int = Field(
+        alias="MINUTE_SECONDS",
+        ge=1,
+        le=60,
+        description="How long a minute of a rollout's waits lasts: 60, and less on a laptop.",
+    )
+    alarm_period_seconds: int = Field(
+        alias="ALARM_PERIOD_SECONDS", description="Period of the endpoints' alarms."
+    )
     kms_key_arn: str = Field(alias="KMS_KEY_ARN", description="Empty: AWS managed keys.")
     subnet_ids: str = Field(alias="SUBNET_IDS", description="Comma separated; empty: no VPC.")
     security_group_ids: str = Field(alias="SECURITY_GROUP_IDS", description="Comma separated.")

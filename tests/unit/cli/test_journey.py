@@ -85,6 +85,7 @@ def deployment(**more) -> DeploymentRecord:
             "package_arn": "arn:g/1",
             "package_version": 1,
             "execution_arn": "arn:deployment",
+            "cause": "approved",
             "started_at": at(20),
         }
         | more

@@ -109,6 +109,7 @@ def deployment(arn: str, name: str, status: str, **more: object) -> DeploymentRe
             "package_arn": arn,
             "package_version": 1,
             "execution_arn": "arn",
+            "cause": "approved",
             "started_at": AT,
             **more,
         }

@@ -70,6 +70,7 @@ def test_everything_about_a_model_in_one_json_document(
             package_arn=arn,
             package_version=1,
             execution_arn="arn",
+            cause="approved",
             started_at=AT.format(5),
         ),
         EndpointRecord(

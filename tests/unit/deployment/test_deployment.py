@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.deployment import EndpointState, compare_predictions, next_step, refusals
+from headrace.deployment.checks import refusals
+from headrace.deployment.predictions import compare_predictions
+from headrace.deployment.steps import EndpointState, next_step
 from headrace.records import EndpointRecord
 from headrace.registry import Package, package_metadata
 from tests.unit.world import IMAGE, MODEL, model_record, run_record
@@ -37,9 +39,8 @@ def live(version: int) -> EndpointRecord:
 
 
 def test_an_approved_package_of_a_run_may_be_deployed() -> None:
-    assert refusals(package(), model_record(), RUN, None) == []
-    assert refusals(package(), model_record(), RUN, live(2)) == []
-    assert refusals(package(), model_record(), RUN, live(3)) == []
+    for served, meant in ((None, False), (live(2), False), (live(3), False), (live(4), True)):
+        assert refusals(package(), model_record(), RUN, served, may_go_back=meant) == []
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,8 @@ def test_what_may_not_be_deployed_is_told(
     changes: dict[str, Any], model: Any, run: Any, served: Any, told: str
 ) -> None:
     """Invariants 27 to 29."""
-    assert told in " | ".join(refusals(package(**changes), model, run, served))
+    found = refusals(package(**changes), model, run, served, may_go_back=False)
+    assert told in " | ".join(found)
 
 
 BEFORE = "2026-11-22T07:00:00.000000+00:00"

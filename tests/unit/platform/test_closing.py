@@ -146,6 +146,7 @@ def test_deployments_and_drops_are_closed_too(ended: Ended) -> None:
         package_arn="arn:package/1",
         package_version=1,
         execution_arn=arn,
+        cause="approved",
         started_at="2026-11-22T07:00:00.000Z",
     )
     ended.here.ledger.put(deployment)

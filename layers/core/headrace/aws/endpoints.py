@@ -1,6 +1,7 @@
-"""Endpoints: moved to a configuration, waited for, and verified."""
+"""Endpoints: moved to a configuration, waited for, verified, and given back when that fails."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
@@ -8,29 +9,43 @@ from pydantic import BaseModel
 from headrace.aws.clients import client
 from headrace.aws.ledger import Ledger
 from headrace.aws.storage import Location, Storage
-from headrace.deployment import EndpointState, Step, compare_predictions, next_step
-from headrace.errors import DeploymentError, EndpointBusyError
-from headrace.events import DeploymentRefused, ModelDeployed
+from headrace.deployment.alarms import Alarms, guards, link
+from headrace.deployment.predictions import compare_predictions
+from headrace.deployment.steps import EndpointState, Step, next_step
+from headrace.errors import DeploymentError, EndpointBusyError, LockLostError
+from headrace.events import DeploymentRefused, DeploymentRolledBack, ModelDeployed
 from headrace.records import DeploymentRecord, EndpointRecord, Key, model_partition, now
-from headrace.requests import build_endpoint, build_endpoint_update
+from headrace.requests import Request, build_endpoint, build_endpoint_update, build_rejection
 from headrace.settings import Settings
 from headrace.training.folder import RunFolder
 
-_TERMINAL = frozenset({"live", "refused", "failed"})
 # What SageMaker says, as ValidationException, to whoever came second.
 _TAKEN = ("in-progress endpoint", "already existing endpoint")
+# DeployEndpoint is tried again every five minutes at the latest, and renews the lock each time.
+_LEASE = timedelta(minutes=15)
 
 
 class EndpointRequest(BaseModel):
-    """What an endpoint shall serve, from CheckPackage to VerifyEndpoint."""
+    """What an endpoint shall serve, from CheckPackage to VerifyEndpoint.
+
+    `execution` and `fence` are the lock; `strategy` is SageMaker's DeploymentConfig and `told`
+    what it means. A request that restores what served before says in `restores` why.
+    """
 
     model: str
     deployment: str
+    execution: str
+    fence: int
     endpoint: str
     endpoint_config: str
     package_arn: str
     package_version: int
     run: str
+    strategy: dict[str, Any] | None = None
+    told: str = ""
+    goes_back: bool = False
+    alarms: Alarms = Alarms()
+    restores: list[str] = []
 
 
 class DeployRequest(BaseModel):
@@ -41,18 +56,22 @@ class DeployRequest(BaseModel):
 
 
 class VerifyRequest(BaseModel):
-    """What VerifyEndpoint is asked; `outcome` is what the callback brought."""
+    """What VerifyEndpoint is asked."""
 
     target: EndpointRequest
-    outcome: Literal["settled", "superseded"]
 
 
 class VerifyVerdict(BaseModel):
-    """VerifyEndpoint's answer: the fact to announce."""
+    """VerifyEndpoint's answer: the fact to announce, or what to restore first.
 
-    outcome: Literal["live", "refused"]
+    `rejection` is the registry's request that takes the version back.
+    """
+
+    outcome: Literal["live", "rolled back", "broken"]
     deployed: ModelDeployed | None = None
-    refusal: DeploymentRefused | None = None
+    rolled_back: DeploymentRolledBack | None = None
+    rejection: Request | None = None
+    restore: EndpointRequest | None = None
 
 
 class Deployer(NamedTuple):
@@ -74,25 +93,20 @@ class Deployer(NamedTuple):
         )
 
 
-def deploy_endpoint(
-    request: DeployRequest, aws: Deployer
-) -> Literal["settled", "superseded"] | None:
+def deploy_endpoint(request: DeployRequest, aws: Deployer) -> Literal["settled"] | None:
     """Move the endpoint, or find it moved; None means that somebody will resume the task.
 
     Safe to repeat: a retry finds what the attempt before did, and leaves its own token.
 
     Raises:
         EndpointBusyError: something else is going on at the endpoint; try again later.
+        LockLostError: the lock ran out and is somebody else's.
     """
     target = request.target
     record = find_endpoint(aws.ledger, target.endpoint)
-    if record and (record.package_version or 0) > target.package_version:
-        return "superseded"
-    since = None
-    if record and record.waiting_deployment == target.deployment:
-        since = record.waiting_since
-    elif record and _is_waiting(record, aws.ledger):
-        raise EndpointBusyError(f"Endpoint {target.endpoint} waits for {record.waiting_deployment}")
+    if record is None or (record.lock_owner, record.fence) != (target.execution, target.fence):
+        raise _lost(target)
+    since = record.waiting_since if record.waiting_config == target.endpoint_config else None
     state = describe_endpoint(aws.sagemaker, target.endpoint)
     step = next_step(state, target.endpoint_config, since)
     if step == "busy":
@@ -122,7 +136,7 @@ def resume_deployment(
         return None
     succeed(stepfunctions, record.task_token, "settled")
     ledger.update(record.key(), {"task_token": None}, {"task_token": record.task_token})
-    return record.waiting_deployment
+    return record.lock_deployment
 
 
 def succeed(stepfunctions: Any, token: str, outcome: str) -> None:
@@ -139,11 +153,14 @@ def succeed(stepfunctions: Any, token: str, outcome: str) -> None:
 
 
 def verify_endpoint(request: VerifyRequest, aws: Deployer, runtime: Any) -> VerifyVerdict:
-    """Prove that the endpoint serves what was asked, and write it down.
+    """Prove that the endpoint serves what was asked, and write down what it serves.
+
+    SageMaker ends a failed update in service, on the old configuration, so being in service proves
+    nothing. A version that answers otherwise than the job's own model is not left serving.
 
     Raises:
-        DeploymentError: it does not serve the requested configuration (a silent rollback ends in
-            service too), or it answers otherwise than the job's own model did.
+        DeploymentError: the endpoint serves neither what was asked nor what it served before, or
+            there is nothing to go back to.
     """
     target = request.target
     record = aws.ledger.get(
@@ -152,13 +169,19 @@ def verify_endpoint(request: VerifyRequest, aws: Deployer, runtime: Any) -> Veri
     )
     if record is None:
         raise DeploymentError(f"The ledger has no deployment {target.deployment}.")
-    if request.outcome == "superseded":
-        refusal = refuse_deployment(record, ["a newer version was deployed meanwhile"], aws.ledger)
-        return VerifyVerdict(outcome="refused", refusal=refusal)
     state = describe_endpoint(aws.sagemaker, target.endpoint)
+    live = find_endpoint(aws.ledger, target.endpoint)
     if state is None or not state.serves(target.endpoint_config):
-        raise DeploymentError(_explain(target, state))
-    _smoke(target, aws, runtime)
+        returned = state and live and live.endpoint_config and state.serves(live.endpoint_config)
+        if not returned or target.goes_back or target.restores:
+            raise DeploymentError(_explain(target, state))
+        reason = state and state.failure_reason
+        return _roll_back(record, target, live, [reason or "SageMaker gave no reason"], aws)
+    if target.restores:
+        return _roll_back(record, target, live, target.restores, aws)
+    wrong = _smoke(target, aws, runtime)
+    if wrong:
+        return VerifyVerdict(outcome="broken", restore=_restoration(target, live, wrong))
     _record_live(record, target, aws.ledger)
     deployed = ModelDeployed(
         model=target.model,
@@ -200,36 +223,25 @@ def refuse_deployment(
     )
 
 
-def _is_waiting(record: EndpointRecord, ledger: Ledger) -> bool:
-    """Tell whether the deployment an endpoint waits for is still under way."""
-    if record.waiting_deployment is None:
-        return False
-    key = Key(pk=model_partition(record.model), sk=f"deployment#{record.waiting_deployment}")
-    deployment = ledger.get(DeploymentRecord, key)
-    return deployment is not None and deployment.status not in _TERMINAL
-
-
-def _wait(
-    record: EndpointRecord | None, request: DeployRequest, since: str, ledger: Ledger
-) -> None:
-    """Make this deployment the one the endpoint waits for; at most one ever is."""
+def _wait(record: EndpointRecord, request: DeployRequest, since: str, ledger: Ledger) -> None:
+    """Leave the token for the endpoint's next event, and renew the lock for as long as it takes."""
     target = request.target
     waiting = {
-        "waiting_deployment": target.deployment,
         "waiting_config": target.endpoint_config,
         "waiting_since": since,
         "task_token": request.task_token,
+        "lock_until": (datetime.now(UTC) + _LEASE).strftime("%Y-%m-%dT%H:%M:%S.000Z"),
     }
-    if record is None:
-        new = EndpointRecord.model_validate(
-            {"model": target.model, "endpoint": target.endpoint, **waiting}
-        )
-        won = ledger.create(new) is None
-    else:
-        expect = {"waiting_deployment": record.waiting_deployment}
-        won = ledger.update(record.key(), waiting, expect)
-    if not won:
-        raise EndpointBusyError(f"Another deployment took endpoint {target.endpoint} just now")
+    expect = {"lock_owner": target.execution, "fence": target.fence}
+    if not ledger.update(record.key(), waiting, expect):
+        raise _lost(target)
+
+
+def _lost(target: EndpointRequest) -> LockLostError:
+    return LockLostError(
+        f"Deployment {target.deployment} has lost the lock on endpoint {target.endpoint}: its "
+        "lease ran out, and another deployment may be under way."
+    )
 
 
 def _move(step: Step, target: EndpointRequest, aws: Deployer) -> None:
@@ -241,9 +253,10 @@ def _move(step: Step, target: EndpointRequest, aws: Deployer) -> None:
                 **build_endpoint(endpoint=endpoint, endpoint_config=config, tags=tags)
             )
         elif step == "update":
-            # The place of canaries and alarms: `strategy`.
             aws.sagemaker.update_endpoint(
-                **build_endpoint_update(endpoint=endpoint, endpoint_config=config)
+                **build_endpoint_update(
+                    endpoint=endpoint, endpoint_config=config, strategy=target.strategy
+                )
             )
         elif step == "delete":
             aws.sagemaker.delete_endpoint(EndpointName=target.endpoint)
@@ -265,8 +278,54 @@ def _explain(target: EndpointRequest, state: EndpointState | None) -> str:
     )
 
 
-def _smoke(target: EndpointRequest, aws: Deployer, runtime: Any) -> None:
-    """Send the rows the job kept, and expect the predictions it made for them."""
+def _restoration(
+    target: EndpointRequest, live: EndpointRecord | None, wrong: str
+) -> EndpointRequest:
+    """Return the request that brings back what served. Raises DeploymentError: nothing did."""
+    if live is None or live.endpoint_config is None or target.goes_back:
+        raise DeploymentError(wrong)
+    return target.model_copy(
+        update={
+            "endpoint_config": live.endpoint_config,
+            "strategy": None,
+            "told": "all traffic moves back at once",
+            "restores": [wrong],
+        }
+    )
+
+
+def _roll_back(
+    record: DeploymentRecord,
+    target: EndpointRequest,
+    live: EndpointRecord | None,
+    reasons: list[str],
+    aws: Deployer,
+) -> VerifyVerdict:
+    """Write down that a version was taken back, and ask for its rejection."""
+    restored = live.package_version if live else None
+    graphs = [link(aws.settings.region, name) for name in guards(target.alarms, target.endpoint)]
+    changes = {"status": "rolled back", "reasons": reasons, "ended_at": now()}
+    aws.ledger.update(record.key(), changes, {"status": "deploying"})
+    rolled_back = DeploymentRolledBack(
+        model=target.model,
+        deployment=target.deployment,
+        endpoint=target.endpoint,
+        package_arn=target.package_arn,
+        package_version=target.package_version,
+        restored_version=restored,
+        reasons=reasons,
+        graphs=graphs,
+    )
+    told = f"Rolled back to version {restored} by deployment {target.deployment}: {reasons[0]}"
+    return VerifyVerdict(
+        outcome="rolled back",
+        rolled_back=rolled_back,
+        rejection=build_rejection(target.package_arn, told),
+    )
+
+
+def _smoke(target: EndpointRequest, aws: Deployer, runtime: Any) -> str | None:
+    """Send the rows the job kept, and say how the answers differ from those it made for them."""
     folder = RunFolder(aws.settings.artifacts_bucket, target.model, target.run)
     smoke = aws.storage.get_json(Location.of(folder.smoke))
     try:
@@ -279,35 +338,32 @@ def _smoke(target: EndpointRequest, aws: Deployer, runtime: Any) -> None:
             Body=json.dumps({"instances": smoke["instances"]}).encode(),
         )
     except runtime.exceptions.ModelError as error:
-        raise DeploymentError(
-            f"Endpoint {target.endpoint} failed its smoke test: {error}"
-        ) from error
+        return f"Endpoint {target.endpoint} failed its smoke test: {error}"
     answered = json.loads(reply["Body"].read())
     differences = compare_predictions(
         smoke["predictions"], answered["predictions"], smoke["tolerance"]
     )
-    if differences:
-        raise DeploymentError(
-            f"Endpoint {target.endpoint} answers otherwise than the model that was judged: "
-            + "; ".join(differences[:3])
-        )
+    if not differences:
+        return None
+    return (
+        f"Endpoint {target.endpoint} answers otherwise than the model that was judged: "
+        + "; ".join(differences[:3])
+    )
 
 
 def _record_live(record: DeploymentRecord, target: EndpointRequest, ledger: Ledger) -> None:
-    """Write what serves; a retry after a lost reply finds it written."""
+    """Write what serves, unless the lock is lost; a retry after a lost reply finds it written."""
     key = Key(pk="endpoints", sk=target.endpoint)
     live = {
         "package_arn": target.package_arn,
         "package_version": target.package_version,
         "endpoint_config": target.endpoint_config,
+        "run": target.run,
         "live_since": now(),
-        "waiting_deployment": None,
         "waiting_config": None,
         "waiting_since": None,
         "task_token": None,
     }
-    if not ledger.update(key, live, {"waiting_deployment": target.deployment}):
-        found = find_endpoint(ledger, target.endpoint)
-        if found is None or found.endpoint_config != target.endpoint_config:
-            raise DeploymentError(f"Another deployment took endpoint {target.endpoint} meanwhile.")
+    if not ledger.update(key, live, {"lock_owner": target.execution, "fence": target.fence}):
+        raise _lost(target)
     ledger.update(record.key(), {"status": "live", "ended_at": now()}, {"status": "deploying"})

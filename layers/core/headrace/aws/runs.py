@@ -10,6 +10,7 @@ from headrace.aws.registry import describe_package, find_run, resolve_image
 from headrace.aws.storage import Location, Storage
 from headrace.definition import ModelDefinition
 from headrace.errors import TrainingError
+from headrace.events import DatasetAccepted, RetrainingRequested
 from headrace.names import endpoint_name, run_id
 from headrace.projects import archive_key
 from headrace.records import DatasetRecord, EndpointRecord, Key, RunRecord, model_partition, now
@@ -34,6 +35,7 @@ class RunRequest(BaseModel):
     run: str
     dataset_version: str
     project_version: str
+    cause: str
 
 
 class PlanRequest(RunRequest):
@@ -61,21 +63,35 @@ class Planner(NamedTuple):
     ecr: Any
 
 
-def request_run(ledger: Ledger, model: str, dataset_version: str) -> RunRequest:
-    """Return the run that a dataset and the project in force cause.
+def request_run(ledger: Ledger, event: DatasetAccepted | RetrainingRequested) -> RunRequest:
+    """Return the run that a new dataset, or a request to train again on the newest, causes.
 
     Raises:
-        TrainingError: no project of the model is published.
+        TrainingError: no project of the model is published, or it has no dataset yet.
     """
+    model = event.model
     record = find_model(ledger, model)
     if record is None:
         raise TrainingError(f"No project of {model} is published: run `headrace publish`.")
+    if isinstance(event, DatasetAccepted):
+        version, request, cause = event.dataset_version, "", f"drop {event.drop} was accepted"
+    else:
+        version, request, cause = _newest_dataset(ledger, model), event.request, event.reason
     return RunRequest(
         model=model,
-        run=run_id(model, dataset_version, record.project_version),
-        dataset_version=dataset_version,
+        run=run_id(model, version, record.project_version, request),
+        dataset_version=version,
         project_version=record.project_version,
+        cause=cause,
     )
+
+
+def _newest_dataset(ledger: Ledger, model: str) -> str:
+    records = ledger.query(DatasetRecord, model_partition(model), "dataset#")
+    usable = [record for record in records if record.set_aside is None]
+    if not usable:
+        raise TrainingError(f"There is no dataset of {model} to train on: drop one.")
+    return max(usable, key=lambda record: record.accepted_at).dataset_version
 
 
 def plan_run(request: PlanRequest, aws: Planner) -> PlanVerdict:
@@ -115,6 +131,7 @@ def _claim(request: PlanRequest, aws: Planner) -> RunRecord | None:
         project_version=request.project_version,
         execution_arn=request.execution,
         training_job=job_name(aws.settings, request.execution_name),
+        cause=request.cause,
         started_at=now(),
     )
     existing = aws.ledger.create(record)

@@ -1,0 +1,110 @@
+"""Alarms of endpoints: made with a deployment, and looked at before traffic moves."""
+
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel
+
+from headrace.aws.endpoints import EndpointRequest, refuse_deployment
+from headrace.aws.ledger import Ledger
+from headrace.deployment.alarms import (
+    Alarms,
+    build_alarms,
+    build_composite_alarm,
+    composite_name,
+    guards,
+    unwanted,
+)
+from headrace.errors import DeploymentError
+from headrace.events import DeploymentRefused
+from headrace.records import DeploymentRecord, Key, model_partition
+from headrace.requests import VARIANT, build_tags
+from headrace.settings import Settings
+
+
+class GuardRequest(BaseModel):
+    """What GuardEndpoint is asked."""
+
+    target: EndpointRequest
+
+
+class GuardVerdict(BaseModel):
+    """GuardEndpoint's answer: the endpoint is watched, or the refusal to announce."""
+
+    outcome: Literal["guarded", "refused"]
+    refusal: DeploymentRefused | None = None
+
+
+class AlarmState(NamedTuple):
+    """An alarm as CloudWatch has it."""
+
+    name: str
+    state: str
+    reason: str
+
+
+def guard_endpoint(
+    target: EndpointRequest, settings: Settings, ledger: Ledger, cloudwatch: Any
+) -> GuardVerdict:
+    """Make the endpoint's alarms match the project; refuse a shift that must not begin now.
+
+    An alarm that rings already would end the deployment at once, and a missing one would let
+    SageMaker refuse it; going back waits for neither.
+    """
+    ensure_alarms(target.alarms, target.endpoint, target.model, settings, cloudwatch)
+    if target.goes_back:
+        return GuardVerdict(outcome="guarded")
+    wanted = guards(target.alarms, target.endpoint)
+    found = {alarm.name: alarm for alarm in describe_alarms(wanted, cloudwatch)}
+    reasons = [
+        f"alarm {name} does not exist (deployment.alarms.names)"
+        for name in wanted
+        if name not in found
+    ]
+    reasons += [
+        f"alarm {alarm.name} is ringing already: {alarm.reason}"
+        for alarm in found.values()
+        if alarm.state == "ALARM"
+    ]
+    if not reasons:
+        return GuardVerdict(outcome="guarded")
+    key = Key(pk=model_partition(target.model), sk=f"deployment#{target.deployment}")
+    record = ledger.get(DeploymentRecord, key)
+    if record is None:
+        raise DeploymentError(f"The ledger has no deployment {target.deployment}.")
+    return GuardVerdict(outcome="refused", refusal=refuse_deployment(record, reasons, ledger))
+
+
+def ensure_alarms(
+    alarms: Alarms, endpoint: str, model: str, settings: Settings, cloudwatch: Any
+) -> None:
+    """Make an endpoint's alarms, and the one that stands for all; remove what is not wanted."""
+    tags = build_tags({"stack": settings.stack, "model": model})
+    period = settings.alarm_period_seconds
+    for request in build_alarms(
+        alarms, endpoint=endpoint, variant=VARIANT, period=period, tags=tags
+    ):
+        cloudwatch.put_metric_alarm(**request)
+    composite = build_composite_alarm(alarms, endpoint=endpoint, tags=tags)
+    if composite:
+        cloudwatch.put_composite_alarm(**composite)
+    else:
+        # A composite alarm must go before the alarms it names.
+        cloudwatch.delete_alarms(AlarmNames=[composite_name(endpoint)])
+    gone = [alarm.name for alarm in describe_alarms(unwanted(alarms, endpoint), cloudwatch)]
+    if gone:
+        cloudwatch.delete_alarms(AlarmNames=gone)
+
+
+def describe_alarms(names: Iterable[str], cloudwatch: Any) -> list[AlarmState]:
+    """Return those alarms that exist, metric alarms and composite ones."""
+    wanted = list(names)
+    if not wanted:
+        return []
+    reply = cloudwatch.describe_alarms(
+        AlarmNames=wanted, AlarmTypes=["MetricAlarm", "CompositeAlarm"]
+    )
+    return [
+        AlarmState(alarm["AlarmName"], alarm["StateValue"], alarm.get("StateReason", ""))
+        for alarm in (*reply.get("MetricAlarms", []), *reply.get("CompositeAlarms", []))
+    ]

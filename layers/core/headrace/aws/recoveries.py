@@ -1,0 +1,185 @@
+"""Recoveries: what rings, what served before, what was tried; then the policy's remedy, once."""
+
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from headrace.aws.deployments import last_good
+from headrace.aws.endpoints import find_endpoint
+from headrace.aws.guarding import describe_alarms
+from headrace.aws.ledger import Ledger
+from headrace.aws.projects import find_model, load_definition
+from headrace.aws.storage import Storage
+from headrace.definition import ModelDefinition
+from headrace.deployment.alarms import alarm_name, composite_name, kind_of, watched
+from headrace.events import RemedyChosen, RetrainingRequested
+from headrace.names import model_of, recovery_id
+from headrace.records import (
+    DeploymentRecord,
+    EndpointRecord,
+    ModelRecord,
+    RecoveryRecord,
+    model_partition,
+    now,
+)
+from headrace.recovery import Choice, Earlier, Situation, choose
+from headrace.requests import Request, build_rejection
+from headrace.settings import Settings
+
+
+class AlarmState(BaseModel):
+    """State of an alarm, in the event of its change."""
+
+    value: str
+    timestamp: str
+
+
+class AlarmChange(BaseModel):
+    """What is used of `CloudWatch Alarm State Change`."""
+
+    alarmName: str  # noqa: N815 — AWS's spelling
+    state: AlarmState
+
+
+class RemedyRequest(BaseModel):
+    """What ChooseRemedy is asked, with the execution that asks."""
+
+    detail: AlarmChange
+    execution: str
+
+
+class RemedyVerdict(BaseModel):
+    """ChooseRemedy's answer: requests for the remedy, and the fact to announce."""
+
+    remedy: str
+    chosen: RemedyChosen | None = None
+    rejection: Request | None = None
+    retraining: RetrainingRequested | None = None
+
+
+class Recoverer(NamedTuple):
+    """What recovery needs of AWS."""
+
+    settings: Settings
+    ledger: Ledger
+    storage: Storage
+    sagemaker: Any
+    cloudwatch: Any
+
+
+def choose_remedy(request: RemedyRequest, aws: Recoverer) -> RemedyVerdict:
+    """Look at the endpoint whose alarm rang, choose a remedy, and write it down; once per ringing.
+
+    The alarms are asked again: the event may be old, and by now all may be well.
+    """
+    alarm = request.detail
+    endpoint = alarm.alarmName.rpartition("/")[0]
+    model = _find_model(endpoint, aws)
+    if model is None or alarm.alarmName != composite_name(endpoint):
+        return RemedyVerdict(remedy="none")
+    live = find_endpoint(aws.ledger, endpoint)
+    definition = load_definition(aws.storage, aws.settings, model.model, model.project_version)
+    rings = _ringing(endpoint, definition, aws)
+    earlier = list(aws.ledger.query(RecoveryRecord, model_partition(model.model), "recovery#"))
+    name = recovery_id(alarm.alarmName, alarm.state.timestamp)
+    before = next((each for each in earlier if each.recovery == name), None)
+    if before is None:
+        choice = choose(_situation(model, live, endpoint, rings, earlier, aws), definition.recovery)
+        record = _record(model, live, name, endpoint, rings, choice, request.execution)
+        before = aws.ledger.create(record) or record
+    if before.execution_arn != request.execution:
+        return RemedyVerdict(remedy="none")  # a second event of one ringing
+    return _verdict(before, live)
+
+
+def _find_model(endpoint: str, aws: Recoverer) -> ModelRecord | None:
+    name = model_of(aws.settings.stack, endpoint)
+    model = find_model(aws.ledger, name) if name else None
+    return model if model and model.endpoint == endpoint else None
+
+
+def _ringing(endpoint: str, definition: ModelDefinition, aws: Recoverer) -> list[str]:
+    alarms = definition.deployment.alarms
+    names = [alarm_name(endpoint, kind) for kind in watched(alarms)] + alarms.names
+    return [each.name for each in describe_alarms(names, aws.cloudwatch) if each.state == "ALARM"]
+
+
+def _situation(
+    model: ModelRecord,
+    live: EndpointRecord | None,
+    endpoint: str,
+    rings: list[str],
+    earlier: list[RecoveryRecord],
+    aws: Recoverer,
+) -> Situation:
+    good = last_good(
+        model.model, aws.sagemaker, aws.ledger, before=live.package_arn if live else None
+    )
+    deployments = aws.ledger.query(DeploymentRecord, model_partition(model.model), "deployment#")
+    under_way = [d.deployment for d in deployments if d.is_open]
+    return Situation(
+        now=datetime.now(UTC),
+        rings=frozenset(kind_of(name, endpoint) for name in rings),
+        live_version=live.package_version if live else None,
+        live_since=datetime.fromisoformat(live.live_since) if live and live.live_since else None,
+        last_good=good.version if good else None,
+        deploying=under_way[0] if under_way else None,
+        paused=live.paused if live else None,
+        earlier=tuple(Earlier(e.remedy, datetime.fromisoformat(e.at)) for e in earlier),
+    )
+
+
+def _record(
+    model: ModelRecord,
+    live: EndpointRecord | None,
+    name: str,
+    endpoint: str,
+    rings: list[str],
+    choice: Choice,
+    execution: str,
+) -> RecoveryRecord:
+    return RecoveryRecord(
+        model=model.model,
+        recovery=name,
+        endpoint=endpoint,
+        alarms=rings,
+        remedy=choice.remedy,
+        reasons=choice.reasons,
+        package_version=live.package_version if live else None,
+        restore_version=choice.restore,
+        execution_arn=execution,
+        at=now(),
+    )
+
+
+def _verdict(record: RecoveryRecord, live: EndpointRecord | None) -> RemedyVerdict:
+    """Return what carries the remedy out.
+
+    Rejecting the version that serves is what rolls back: the registry's event starts it, as when a
+    person rejects it, and the reconciler finds it should that event be lost.
+    """
+    why = "; ".join(record.reasons)
+    back = record.remedy in ("roll back", "both") and live and live.package_arn
+    again = record.remedy in ("retrain", "both")
+    return RemedyVerdict(
+        remedy=record.remedy,
+        chosen=RemedyChosen(
+            model=record.model,
+            recovery=record.recovery,
+            endpoint=record.endpoint,
+            alarms=record.alarms,
+            remedy=record.remedy,
+            reasons=record.reasons,
+        ),
+        rejection=build_rejection(
+            str(live.package_arn), f"Rolled back by recovery {record.recovery}: {why}"
+        )
+        if back and live
+        else None,
+        retraining=RetrainingRequested(
+            model=record.model, request=record.recovery, reason=f"alarms: {why}"
+        )
+        if again
+        else None,
+    )

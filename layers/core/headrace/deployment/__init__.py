@@ -1,0 +1,1 @@
+"""Deployment: an approved package becomes what an endpoint serves. Pure decisions."""

@@ -1,0 +1,174 @@
+"""Alarms of an endpoint: what they watch, as model.yaml says it, and the requests that make them.
+
+Metrics: "Metrics for monitoring Amazon SageMaker AI with Amazon CloudWatch". The error metrics are
+1 or 0 for every request, so their average is the share of failed requests. Missing data are no
+error (nobody asked), except for traffic, whose absence is the very thing it watches.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+from urllib.parse import quote
+
+from pydantic import Field
+
+from headrace.sections import Section
+
+Request = dict[str, Any]
+Kind = Literal["server-errors", "client-errors", "latency", "traffic", "own"]
+
+
+class Alarms(Section):
+    """What must not happen to an endpoint, during a deployment and ever after."""
+
+    server_errors: float | None = Field(
+        0.01, gt=0, lt=1, description="Share of requests that end in a 5xx. null: not watched."
+    )
+    client_errors: float | None = Field(
+        None, gt=0, lt=1, description="Share of requests that end in a 4xx."
+    )
+    latency_ms: float | None = Field(
+        None, gt=0, description="p99 of the model's own latency, in milliseconds."
+    )
+    traffic: int | None = Field(
+        None, ge=1, description="Requests per period that are always expected; fewer is an alarm."
+    )
+    periods: int = Field(
+        2, ge=1, le=10, description="How many periods in a row must be bad; one takes a minute."
+    )
+    names: list[str] = Field(
+        [], max_length=6, description="CloudWatch alarms of your own, which must exist already."
+    )
+
+
+class _Metric(NamedTuple):
+    kind: Kind
+    metric: str
+    statistic: str
+    breach: str
+    missing: str
+    threshold: float | None
+    told: str
+
+
+def build_alarms(
+    alarms: Alarms, *, endpoint: str, variant: str, period: int, tags: list[dict[str, str]]
+) -> list[Request]:
+    """Return a PutMetricAlarm request for each thing that is watched. `period` is in seconds."""
+    return [
+        {
+            "AlarmName": alarm_name(endpoint, each.kind),
+            "AlarmDescription": f"Endpoint {endpoint}: {each.told}. See docs/runbook.md, "
+            '"An endpoint\'s alarm rings".',
+            "Namespace": "AWS/SageMaker",
+            "MetricName": each.metric,
+            "Dimensions": [
+                {"Name": "EndpointName", "Value": endpoint},
+                {"Name": "VariantName", "Value": variant},
+            ],
+            **_statistic(each.statistic),
+            "Period": period,
+            "EvaluationPeriods": alarms.periods,
+            "Threshold": each.threshold,
+            "ComparisonOperator": each.breach,
+            "TreatMissingData": each.missing,
+            "Tags": tags,
+        }
+        for each in _metrics(alarms)
+        if each.threshold is not None
+    ]
+
+
+def build_composite_alarm(
+    alarms: Alarms, *, endpoint: str, tags: list[dict[str, str]]
+) -> Request | None:
+    """Return the PutCompositeAlarm request that makes one incident of all, if anything is watched.
+
+    Recovery listens to it alone, so that five alarms of one fault cause one remedy.
+    """
+    names = [alarm_name(endpoint, kind) for kind in watched(alarms)] + alarms.names
+    if not names:
+        return None
+    return {
+        "AlarmName": composite_name(endpoint),
+        "AlarmDescription": f"Endpoint {endpoint} is unhealthy. See docs/runbook.md, "
+        '"An endpoint\'s alarm rings".',
+        "AlarmRule": " OR ".join(f'ALARM("{name}")' for name in names),
+        "Tags": tags,
+    }
+
+
+def watched(alarms: Alarms) -> list[Kind]:
+    """Return what is watched by alarms of ours."""
+    return [each.kind for each in _metrics(alarms) if each.threshold is not None]
+
+
+def guards(alarms: Alarms, endpoint: str) -> list[str]:
+    """Return the names of the alarms that undo a deployment while it bakes.
+
+    Traffic does not: a new version is not to blame for callers who stay away.
+    """
+    ours = [alarm_name(endpoint, kind) for kind in watched(alarms) if kind != "traffic"]
+    return [*ours, *alarms.names]
+
+
+def unwanted(alarms: Alarms, endpoint: str) -> list[str]:
+    """Return the names of alarms an earlier version of the project may have left behind."""
+    wanted = watched(alarms)
+    kinds: tuple[Kind, ...] = ("server-errors", "client-errors", "latency", "traffic")
+    return [alarm_name(endpoint, kind) for kind in kinds if kind not in wanted]
+
+
+def alarm_name(endpoint: str, kind: Kind) -> str:
+    """Name an endpoint's alarm."""
+    return f"{endpoint}/{kind}"
+
+
+def composite_name(endpoint: str) -> str:
+    """Name the alarm that stands for all of an endpoint's."""
+    return f"{endpoint}/unhealthy"
+
+
+def link(region: str, alarm: str) -> str:
+    """Return where a person sees an alarm's graph and history."""
+    place = f"{region}.console.aws.amazon.com/cloudwatch/home?region={region}"
+    return f"https://{place}#alarmsV2:alarm/{quote(alarm, safe='')}"
+
+
+def kind_of(alarm: str, endpoint: str) -> Kind:
+    """Return what an alarm watches; one that is not named by us is the project's own."""
+    kinds: Mapping[str, Kind] = {
+        alarm_name(endpoint, kind): kind
+        for kind in ("server-errors", "client-errors", "latency", "traffic")
+    }
+    return kinds.get(alarm, "own")
+
+
+def _metrics(alarms: Alarms) -> list[_Metric]:
+    above, below = "GreaterThanThreshold", "LessThanThreshold"
+    latency = alarms.latency_ms
+    return [
+        _Metric(
+            *("server-errors", "Invocation5XXErrors", "Average", above, "notBreaching"),
+            alarms.server_errors,
+            f"more than {alarms.server_errors or 0:.2%} of the requests end in a 5xx",
+        ),
+        _Metric(
+            *("client-errors", "Invocation4XXErrors", "Average", above, "notBreaching"),
+            alarms.client_errors,
+            f"more than {alarms.client_errors or 0:.2%} of the requests end in a 4xx",
+        ),
+        _Metric(
+            *("latency", "ModelLatency", "p99", above, "notBreaching"),
+            None if latency is None else latency * 1000,  # in microseconds
+            f"p99 of the model's latency is above {latency} ms",
+        ),
+        _Metric(
+            *("traffic", "Invocations", "Sum", below, "breaching"),
+            alarms.traffic,
+            f"fewer than {alarms.traffic} requests came in a period",
+        ),
+    ]
+
+
+def _statistic(name: str) -> Request:
+    return {"ExtendedStatistic": name} if name.startswith("p") else {"Statistic": name}
