@@ -18,6 +18,7 @@ from local.sagemaker.jobs import End, Job, Outcome, Watched
 from local.sagemaker.logs import Logs, LogStream
 from local.sagemaker.processes import Command, Processes
 
+_HOSTS = Path("/etc/hosts")
 _networks = itertools.count(1)
 _INTERVAL = 2.0  # seconds between two looks at the volumes; more if a look takes long
 _SHARE = 0.02  # of the time may be spent looking
@@ -64,11 +65,12 @@ class Hosts:
         self._network = f"127.{1 + number // 250 % 250}.{1 + number % 250}"
 
     def names_file(self) -> Path:
-        """Write the hosts file that every container sees; return it."""
+        """Write the hosts file that every container sees, the machine's names in it; return it."""
         file = self.tree / "hosts"
         lines = [f"{self._network}.{host.place + 1} {host.name}\n" for host in self.hosts]
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("127.0.0.1 localhost\n::1 localhost\n" + "".join(lines))
+        known = _HOSTS.read_text() if _HOSTS.is_file() else "127.0.0.1 localhost\n"
+        file.write_text("".join(lines) + known)
         return file
 
     def run(

@@ -77,3 +77,14 @@ class FolderSync:
                 continue
             found[file] = (state.st_mtime_ns, state.st_size)
         return found
+
+
+def finish(syncs: list[FolderSync]) -> TransferError | None:
+    """Upload what is left of each; return the first failure."""
+    failures = []
+    for sync in syncs:
+        try:
+            sync.finish()
+        except TransferError as error:
+            failures.append(error)
+    return failures[0] if failures else None

@@ -15,7 +15,7 @@ from local.sagemaker.hosts import Host, Hosts, Volume
 from local.sagemaker.jobs import End, Job
 from local.sagemaker.processes import Command
 from local.sagemaker.store import Record
-from local.sagemaker.sync import FolderSync
+from local.sagemaker.sync import FolderSync, finish
 from local.sagemaker.transfer import S3, Location, TransferError, inside
 
 DAY = 86400
@@ -80,11 +80,7 @@ class ProcessingRun:
                 on_end=on_end,
                 alarm=Volume(self.hosts.hosts, self._cluster["VolumeSizeInGB"]),
             )
-            try:
-                for sync in syncs:
-                    sync.finish()
-            except TransferError as error:
-                raise JobFailedError(f"ClientError: Data upload failed:{error}") from error
+            unsaved = finish(syncs)
         if outcome.end is End.ALARMED:
             raise JobFailedError(outcome.reason)
         if outcome.end is End.FAILED:
@@ -92,6 +88,8 @@ class ProcessingRun:
             which = f" ({host.name})" if len(self.hosts.hosts) > 1 else ""
             reason = " | ".join(host.log.tail)[:940]
             raise JobFailedError(f"AlgorithmError: {reason}, exit code: {outcome.code}{which}")
+        if unsaved:
+            raise JobFailedError(f"ClientError: Data upload failed:{unsaved}")
         return outcome.end
 
     def upload(self) -> None:

@@ -29,11 +29,12 @@ _LIMIT = 40  # MetricDefinitions of a job
 def built_in(algorithm: str, request: Record) -> list[Record]:
     """Return the definitions that a built-in algorithm's job has by itself: at most 40.
 
-    Those of its own `eval_metric` come first, then the validation channel's.
+    Those that it evaluates or is tuned for come first, then the validation channel's.
     """
     if algorithm != "xgboost":
         return []
-    wanted = (request.get("HyperParameters") or {}).get("eval_metric", "")
+    given = request.get("HyperParameters") or {}
+    wanted = f"{given.get('eval_metric', '')} {given.get('_tuning_objective_metric', '')}"
     named = [name for name in _XGBOOST if name in re.findall(r"[\w-]+", wanted)]
     pairs = [
         (data, name)

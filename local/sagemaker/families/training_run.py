@@ -18,7 +18,7 @@ from local.sagemaker.jobs import End, Job, Outcome
 from local.sagemaker.pipes import Pipe
 from local.sagemaker.processes import Command
 from local.sagemaker.store import Record
-from local.sagemaker.sync import FolderSync
+from local.sagemaker.sync import FolderSync, finish
 from local.sagemaker.transfer import S3, Location, NothingFoundError, TransferError, inside
 
 DAY = 86400  # MaxRuntimeInSeconds: "the default value is 1 day" (API_StoppingCondition)
@@ -97,10 +97,12 @@ class TrainingRun:
                 sync.start()
                 stack.callback(sync.stop)
             outcome = self._run(pipes, on_end)
-            self._finish(syncs)
+            unsaved = finish(syncs)
         if outcome.end in (End.FAILED, End.ALARMED):
             self._keep_output()
             raise JobFailedError(outcome.reason or self._reason(outcome))
+        if unsaved:
+            raise JobFailedError(f"ClientError: Checkpoint upload failed:{unsaved}")
         return outcome.end
 
     def _run(self, pipes: list[Pipe], on_end: Callable[[End], None]) -> Outcome:
@@ -172,13 +174,6 @@ class TrainingRun:
             FolderSync(self.s3, self._checkpoints(host), location, interval)
             for host in self.hosts.hosts
         ]
-
-    def _finish(self, syncs: list[FolderSync]) -> None:
-        try:
-            for sync in syncs:
-                sync.finish()
-        except TransferError as error:
-            raise JobFailedError(f"ClientError: Checkpoint upload failed:{error}") from error
 
     def _reason(self, outcome: Outcome) -> str:
         """Return why a container failed: what its failure file says, else its last words."""

@@ -41,6 +41,23 @@ def channel(name: str, uri: str, kind: str, how: str = "FullyReplicated") -> dic
     return {"ChannelName": name, "DataSource": {"S3DataSource": source}, "ContentType": kind}
 
 
+def serve(clients: Clients, name: str) -> None:
+    """Deploy a model that may take longer to start than the tests' own containers."""
+    clients.sagemaker.create_endpoint_config(
+        EndpointConfigName=name,
+        ProductionVariants=[
+            {
+                "VariantName": "main",
+                "ModelName": name,
+                "InitialInstanceCount": 1,
+                "InstanceType": "ml.m5.large",
+                "ContainerStartupHealthCheckTimeoutInSeconds": 60,
+            }
+        ],
+    )
+    assert clients.deploy(name, name)["EndpointStatus"] == "InService"
+
+
 def test_csv_from_training_to_serving(clients: Clients, unique: str) -> None:
     """Metrics are found without definitions; early stopping; an artifact that serves."""
     clients.put(f"{unique}/train/a.csv", csv(rows(200, 1)))
@@ -82,8 +99,7 @@ def test_csv_from_training_to_serving(clients: Clients, unique: str) -> None:
         ExecutionRoleArn=ROLE,
         PrimaryContainer={"Image": IMAGE, "ModelDataUrl": artifact},
     )
-    clients.config(unique, ("main", unique, 1.0))
-    assert clients.deploy(unique, unique)["EndpointStatus"] == "InService"
+    serve(clients, unique)
 
     def ask(body: str, kind: str, accept: str) -> str:
         answer = clients.runtime.invoke_endpoint(
@@ -112,8 +128,7 @@ def test_csv_from_training_to_serving(clients: Clients, unique: str) -> None:
             "Mode": "MultiModel",
         },
     )
-    clients.config(many, ("main", many, 1.0))
-    assert clients.deploy(many, many)["EndpointStatus"] == "InService"
+    serve(clients, many)
     answer = clients.runtime.invoke_endpoint(
         EndpointName=many, ContentType="text/csv", Body="0.5,0.5,0.1", TargetModel="model.tar.gz"
     )

@@ -121,6 +121,8 @@ def _load(weighted: bool) -> tuple[Any, Any]:
     for name in ("train", "validation"):
         if name not in channels:
             continue
+        if channels[name]["TrainingInputMode"] == "Pipe":
+            raise UserError(f"The {name} channel: Pipe mode is not read by the local XGBoost")
         kind = channels[name].get("ContentType", "text/libsvm")
         loaded[name] = read_folder(contract.base() / "input" / "data" / name, kind, weighted)
     if loaded["train"] is None:
