@@ -22,6 +22,9 @@ from local.sagemaker.transform.jsonpath import PathError
 _PAYLOAD_MB = 100  # of one request, and of all that are under way (API_CreateTransformJob)
 _PROCESSED = ("text/csv", "application/json", "application/jsonlines")
 
+_INPUT = {"CompressionType": "None", "SplitType": "None"}
+_PROCESSING = {"InputFilter": "$", "OutputFilter": "$", "JoinSource": "None"}
+
 
 class TransformJobs(JobFamily):
     """Operations on batch transform jobs. SageMaker has none that deletes one."""
@@ -63,7 +66,15 @@ class TransformJobs(JobFamily):
         _check_processing(request)
         name = request["TransformJobName"]
         self.context.assume(model["ExecutionRoleArn"], name)
-        record = self.resources.create(name, request, TransformJobStatus="InProgress", _model=model)
+        record = self.resources.create(
+            name,
+            request,
+            TransformJobStatus="InProgress",
+            TransformInput={**_INPUT, **request["TransformInput"]},
+            TransformOutput={"AssembleWith": "None", **request["TransformOutput"]},
+            DataProcessing={**_PROCESSING, **request.get("DataProcessing", {})},
+            _model=model,
+        )
         self.submit(record)
         return record
 

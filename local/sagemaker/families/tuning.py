@@ -76,6 +76,7 @@ class HyperParameterTuningJobs(JobFamily):
             request["HyperParameterTuningJobName"],
             request,
             HyperParameterTuningJobStatus="InProgress",
+            HyperParameterTuningJobConfig={"TrainingJobEarlyStoppingType": "Off", **config},
             Strategy=config["Strategy"],
             ResourceLimits=config["ResourceLimits"],
         )

@@ -39,13 +39,15 @@ def request(
 def transformed(clients: Clients, job: dict, **model: Any) -> dict[str, Any]:
     """Make the job's model, run the job and wait for its end."""
     begin(clients, job, **model)
-    name = job["TransformJobName"]
+    return ended(clients, job["TransformJobName"])
 
-    def ended() -> dict[str, Any] | None:
+
+def ended(clients: Clients, name: str) -> dict[str, Any]:
+    def at_its_end() -> dict[str, Any] | None:
         found = clients.sagemaker.describe_transform_job(TransformJobName=name)
         return found if found["TransformJobStatus"] not in ("InProgress", "Stopping") else None
 
-    return wait_until(ended, what=f"the end of {name}")
+    return wait_until(at_its_end, what=f"the end of {name}")
 
 
 def begin(clients: Clients, job: dict, role: str = ROLE, **container: Any) -> None:
@@ -161,6 +163,34 @@ def test_instances_share_the_objects_and_streams(clients: Clients, unique: str) 
     job = transformed(clients, {**streamed, "TransformJobName": f"{unique}-2"})
     assert job["TransformJobStatus"] == "Completed", job
     assert output(clients, unique, "large") == f"streamed {3 * 2**20}"
+
+
+def test_json_lines_go_through_a_pipeline(clients: Clients, unique: str) -> None:
+    """Several containers one after the other; JSON records gain the output."""
+    clients.put(f"{unique}/in/a.jsonl", '{"id": 1, "features": [2]}\n{"id": 2, "features": []}\n')
+    clients.sagemaker.create_model(
+        ModelName=unique, ExecutionRoleArn=ROLE, Containers=[{"Image": IMAGE}, {"Image": IMAGE}]
+    )
+    lines = "application/jsonlines"
+    processing = {
+        "InputFilter": "$.features",
+        "JoinSource": "Input",
+        "OutputFilter": "$['id','SageMakerOutput']",
+    }
+    clients.sagemaker.create_transform_job(
+        **request(
+            unique,
+            {"ContentType": lines, "SplitType": "Line"},
+            {"Accept": lines, "AssembleWith": "Line"},
+            DataProcessing=processing,
+        )
+    )
+    job = ended(clients, unique)
+    assert job["TransformJobStatus"] == "Completed", job
+    assert [json.loads(line) for line in output(clients, unique, "a.jsonl").splitlines()] == [
+        {"id": 1, "SageMakerOutput": {"seen": {"seen": [2]}}},
+        {"id": 2, "SageMakerOutput": {"seen": {"seen": []}}},
+    ]
 
 
 def test_a_stopped_job_stores_nothing(clients: Clients, unique: str) -> None:
