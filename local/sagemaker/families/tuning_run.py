@@ -143,7 +143,7 @@ class TuningRun:
             return Study(definition.ranges, seed, definition.maximize, resources)
         study = Study(definition.ranges, seed, definition.maximize)
         for values, value in self._earlier:
-            study.learn({**values}, value)
+            study.learn(values, value)
         return study
 
     def _read_trials(self) -> None:
