@@ -98,19 +98,15 @@ class TrainingRun:
                 stack.callback(sync.stop)
             outcome = self._run(pipes, on_end)
             unsaved = finish(syncs)
-        if outcome.end in (End.FAILED, End.ALARMED):
+        if reason := self._failure(outcome, pipes):
             self._keep_output()
-            raise JobFailedError(outcome.reason or self._reason(outcome))
+            raise JobFailedError(reason)
         if unsaved:
             raise JobFailedError(f"ClientError: Checkpoint upload failed:{unsaved}")
         return outcome.end
 
     def _run(self, pipes: list[Pipe], on_end: Callable[[End], None]) -> Outcome:
         volume = Volume(self.hosts.hosts, self.record["ResourceConfig"].get("VolumeSizeInGB", 0))
-
-        def alarm() -> str:
-            broken = [pipe.failure for pipe in pipes if pipe.failure]
-            return f"ClientError: Data download failed:{broken[0]}" if broken else volume()
 
         names = self.hosts.names_file()
         started = time.monotonic()
@@ -122,7 +118,7 @@ class TrainingRun:
                 self._deadlines(),
                 on_end=on_end,
                 on_line=self.metrics.scan,
-                alarm=alarm,
+                alarm=lambda: broken(pipes) or volume(),
             )
         finally:
             self._trained += time.monotonic() - started
@@ -175,8 +171,16 @@ class TrainingRun:
             for host in self.hosts.hosts
         ]
 
-    def _reason(self, outcome: Outcome) -> str:
-        """Return why a container failed: what its failure file says, else its last words."""
+    def _failure(self, outcome: Outcome, pipes: list[Pipe]) -> str:
+        """Return why the job failed, "" if it did not.
+
+        It is what the failure file of a container says, else its last words; but a container that
+        was given less than its data did not fail by itself, nor did it succeed.
+        """
+        if reason := broken(pipes) or outcome.reason:
+            return reason
+        if outcome.end is not End.FAILED:
+            return ""
         host = self.hosts.hosts[outcome.failed]
         told = failure_text(host.tree / "output" / "failure") or " | ".join(host.log.tail)
         which = f" ({host.name})" if len(self.hosts.hosts) > 1 else ""
@@ -232,6 +236,12 @@ class TrainingRun:
             "BillableTimeInSeconds": max(1, round(seconds * share)),
             "TrainingEndTime": self._ended,
         }
+
+
+def broken(pipes: list[Pipe]) -> str:
+    """Return why a pipe could not be fed, "" if all could."""
+    failures = [pipe.failure for pipe in pipes if pipe.failure]
+    return f"ClientError: Data download failed:{failures[0]}" if failures else ""
 
 
 def interruptions(record: Record) -> list[float]:

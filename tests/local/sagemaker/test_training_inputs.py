@@ -81,9 +81,10 @@ def test_a_pipe_per_epoch(clients: Clients, unique: str) -> None:
 
 
 def test_a_pipe_that_cannot_be_fed_fails_the_job(clients: Clients, unique: str) -> None:
+    """Though the container, which saw the end of its data too early, ends with 0."""
     clients.train(
         unique,
-        "read pipes",
+        "read one pipe",
         AlgorithmSpecification={"TrainingImage": SCRIPT, "TrainingInputMode": "Pipe"},
         InputDataConfig=[channel(f"s3://{BUCKET}/{unique}/none")],
     )

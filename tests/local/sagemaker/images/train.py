@@ -43,6 +43,11 @@ def read_pipes() -> None:
         (model / f"epoch-{epoch}").write_bytes((base / f"input/data/train_{epoch}").read_bytes())
 
 
+def read_one_pipe() -> None:
+    """Read an epoch of the channel `train`, and be content with whatever comes."""
+    (model / "epoch-0").write_bytes((base / "input/data/train_0").read_bytes())
+
+
 def fill() -> None:
     """Take more of the disk than the volume has."""
     with (model / "large").open("wb") as file:
@@ -65,6 +70,7 @@ def leave_a_file_each() -> None:
 BEHAVIOURS = {
     "count": count,
     "read pipes": read_pipes,
+    "read one pipe": read_one_pipe,
     "fill": fill,
     "fail on the second host": fail_on_the_second_host,
     "a file each": leave_a_file_each,
