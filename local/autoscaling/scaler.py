@@ -6,11 +6,12 @@ import logging
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from local.autoscaling import policies, rules
 from local.autoscaling.monitor import Alarm, Monitor
-from local.autoscaling.variants import Call, State, Variant
+from local.autoscaling.variants import Call, GoneError, State, Variant
 from local.sagemaker.errors import ServiceError
 from local.sagemaker.store import Record, Store
 
@@ -31,8 +32,16 @@ class Wish:
 class Scaler:
     """Scales each registered variant to what its policies and scheduled actions want."""
 
-    def __init__(self, store: Store, sagemaker: Call, monitor: Monitor, period: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        sagemaker: Call,
+        monitor: Monitor,
+        period: float,
+        forget: Callable[[Record], None],
+    ) -> None:
         self._store = store
+        self._forget = forget
         self._sagemaker = sagemaker
         self._monitor = monitor
         self._period = period
@@ -54,7 +63,7 @@ class Scaler:
             for target in self._store.all("ScalableTarget"):
                 try:
                     self.look(target, time.time())
-                except ServiceError as error:  # the endpoint is gone, or is being changed
+                except ServiceError as error:  # the endpoint is being changed
                     logger.info("%s: %s", target["ResourceId"], error)
                 except Exception:  # a thread's boundary: the next look goes on
                     logger.exception("scaling of %s", target["ResourceId"])
@@ -62,7 +71,12 @@ class Scaler:
     def look(self, target: Record, now: float) -> None:
         """Scale one target if anything asks for it now. Raises ServiceError."""
         variant = Variant.of(target)
-        state = variant.read(self._sagemaker)
+        try:
+            state = variant.read(self._sagemaker)
+        except GoneError:
+            # "Delete endpoints configured for auto scaling": its variants are deregistered.
+            self._forget(target)
+            return
         self._finish(target, state, now)
         found = [each for each in self._store.all("ScalingPolicy") if _same(each, target)]
         self._report_silence(found)

@@ -39,7 +39,7 @@ class AutoScaling:
         self._sagemaker = sagemaker
         self._monitor = monitor
         self._period = period
-        self._scaler = Scaler(self._store, sagemaker, monitor, period)
+        self._scaler = Scaler(self._store, sagemaker, monitor, period, self._forget)
         self._handlers: dict[str, Callable[[Record], Record | None]] = {
             "RegisterScalableTarget": self._register,
             "DeregisterScalableTarget": self._deregister,
@@ -65,6 +65,11 @@ class AutoScaling:
     def close(self) -> None:
         """Stop scaling; the state stays."""
         self._scaler.close()
+
+    def variants(self, endpoint: str) -> set[str]:
+        """Return the names of an endpoint's variants that are scalable targets."""
+        found = [Variant.of(target) for target in self._store.all("ScalableTarget")]
+        return {variant.name for variant in found if variant.endpoint == endpoint}
 
     def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """Answer an operation. Raises ServiceError."""
@@ -117,6 +122,11 @@ class AutoScaling:
                 "to 0."
             )
         if found:
+            if "Tags" in request:
+                raise invalid(
+                    "The scalable target that you tried to tag already exists. To update tags on "
+                    "an existing scalable target, use the TagResource API."
+                )
             self._store.update(
                 "ScalableTarget", _key(request), lambda record: record.update(wanted)
             )
@@ -140,11 +150,15 @@ class AutoScaling:
 
     def _deregister(self, request: Record) -> None:
         self._require_target(request)
+        self._forget(request)
+
+    def _forget(self, target: Record) -> None:
+        """Remove a target with its policies and actions."""
         for kind in ("ScalingPolicy", "ScheduledAction"):
             for record in self._store.all(kind):
-                if _key(record) == _key(request):
+                if _key(record) == _key(target):
                     self._remove(kind, record)
-        self._store.delete("ScalableTarget", _key(request))
+        self._store.delete("ScalableTarget", _key(target))
 
     def _put_policy(self, request: Record) -> Record:
         require_supported(request)

@@ -19,6 +19,10 @@ SERVICE_ROLE = (
 _RESOURCE = re.compile(r"endpoint/([^/]+)/variant/([^/]+)")
 
 
+class GoneError(ServiceError):
+    """There is no such endpoint, in SageMaker's words."""
+
+
 @dataclass(frozen=True)
 class State:
     """A variant's capacity. `is_settled`: nothing is changing it; `failure`: why the last change
@@ -50,8 +54,11 @@ class Variant:
         return cls(*found.groups())
 
     def read(self, sagemaker: Call) -> State:
-        """Return the variant's state. Raises ValidationException if there is no such variant."""
-        endpoint = sagemaker("DescribeEndpoint", {"EndpointName": self.endpoint})
+        """Return the variant's state. Raises GoneError, ValidationException for the variant."""
+        try:
+            endpoint = sagemaker("DescribeEndpoint", {"EndpointName": self.endpoint})
+        except ServiceError as error:
+            raise GoneError(error.code, error.message) from error
         for summary in endpoint.get("ProductionVariants", []):
             if summary["VariantName"] == self.name and "DesiredInstanceCount" in summary:
                 return State(

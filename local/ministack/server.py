@@ -81,6 +81,7 @@ class Server:
             CloudMonitor(),
             settings.scaling_period,
         )
+        self._sagemaker.scaled_by(self._autoscaling.variants)
         ScalingPlug(self._autoscaling)
         self.front = Front(self._sagemaker, settings.region, settings.account_id)
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,10 @@ class SageMaker:
         self._runtime.close()
         self._context.logs.close()
         self._context.processes.close()
+
+    def scaled_by(self, scaled: Callable[[str], Collection[str]]) -> None:
+        """Let somebody say which variants of an endpoint are scaled automatically."""
+        self._context.scaled = scaled
 
     @property
     def operations(self) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -39,6 +39,8 @@ class Context:
     """Told the kind's name and the record of whatever was made or changed; they must be quick."""
     metric_observers: list[Callable[[str, str, float], None]] = field(default_factory=list)
     """Told the job, the metric and the value of whatever a training job emits; be quick, too."""
+    scaled: Callable[[str], Collection[str]] = field(default=lambda _: ())
+    """Name the variants of an endpoint that Application Auto Scaling scales."""
 
     def assume(self, role_arn: str, session: str) -> dict[str, str]:
         """Return a role's credentials. Raises AWS's refusal of a role it cannot assume."""

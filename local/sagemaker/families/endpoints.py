@@ -99,28 +99,21 @@ class Endpoints(Family):
                 raise invalid(f'Cannot update failed endpoint "{record["EndpointArn"]}".')
             _require(record, _SETTLED)
             serving = record["_serving"]["config"]
-            serverless.check_update(serving, deployment["config"])
-            if request.get("RetainAllVariantProperties"):
-                excluded = request.get("ExcludeRetainedVariantProperties", [])
-                deployment["config"] = capacity.retained(
-                    serving,
-                    deployment["config"],
-                    {each["VariantPropertyType"] for each in excluded},
-                )
-            config = deployment["config"]
-            capacity.check_limit(config, self.context.settings.instances)
+            config = deployment["config"] = self._wanted(request, serving, deployment["config"])
+            counts = description.counts(config)
             last = record.get("LastDeploymentConfig") or {}
             kept = last if request.get("RetainDeploymentConfig") else {}
             strategy = request.get("DeploymentConfig") or kept
-            counts = description.counts(config)
             plan.check(strategy, counts)
             falls_back = plan.excluded(serving) or plan.excluded(config)
             deployment["strategy"] = {} if falls_back else strategy
+            [first, *_] = plan.plan(deployment["strategy"], {}, counts)
             record.pop("FailureReason", None)
-            record.update(EndpointStatus="Updating", _pending=deployment)
-            record["LastDeploymentConfig"] = strategy or last or None
-            record["PendingDeploymentSummary"] = description.pending(
-                deployment, plan.plan(deployment["strategy"], {}, counts)[0].launched
+            record.update(
+                EndpointStatus="Updating",
+                LastDeploymentConfig=strategy or last or None,
+                PendingDeploymentSummary=description.pending(deployment, first.launched),
+                _pending=deployment,
             )
 
         record = self.resources.update(request["EndpointName"], change)
@@ -154,11 +147,22 @@ class Endpoints(Family):
         self.resources.update(request["EndpointName"], change)
         self._deployments.remove(request["EndpointName"])
 
+    def _wanted(self, request: Record, serving: Record, config: Record) -> Record:
+        """Return the config that an update is to, with what it retains of the one that serves."""
+        serverless.check_update(serving, config)
+        capacity.check_scaled(serving, config, self.context.scaled(request["EndpointName"]))
+        if request.get("RetainAllVariantProperties"):
+            excluded = request.get("ExcludeRetainedVariantProperties", [])
+            names = {each["VariantPropertyType"] for each in excluded}
+            config = capacity.retained(serving, config, names)
+        capacity.check_limit(config, self.context.settings.instances)
+        return config
+
     def _deployment(self, config_name: str) -> Record:
         """Return a config and its models, as they are now."""
         config = self._configs.get(config_name)
         variants = [variant for kind in _VARIANTS for variant in config.get(kind, [])]
-        names = {variant["ModelName"] for variant in variants}
+        names = {variant["ModelName"] for variant in variants if "ModelName" in variant}
         models = {name: self._models.get(name) for name in names}
         return {"id": uuid.uuid4().hex[:12], "config": config, "models": models, "strategy": {}}
 

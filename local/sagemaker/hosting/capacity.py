@@ -48,6 +48,24 @@ def check_limit(config: Record, limit: int) -> None:
         )
 
 
+def check_scaled(old: Record, new: Record, scaled: Collection[str]) -> None:
+    """Refuse to remove, or to change the instance type of, variants that are scaled automatically.
+
+    "Update endpoints that use auto scaling": they must be deregistered first.
+    """
+    types = [
+        {each["VariantName"]: each.get("InstanceType") for each in config["ProductionVariants"]}
+        for config in (old, new)
+    ]
+    changed = [name for name in types[0] if name in scaled and types[0][name] != types[1].get(name)]
+    if changed:
+        raise invalid(
+            f'The variant(s) "{", ".join(changed)}" must be deregistered as scalable targets with '
+            "AWS Application Auto Scaling before they can be removed or have their instance type "
+            "updated."
+        )
+
+
 def with_desired(config: Record, wanted: list[Record]) -> Record:
     """Return a config with other weights and instance counts."""
     changes = {each["VariantName"]: each for each in wanted}

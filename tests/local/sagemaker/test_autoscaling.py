@@ -292,9 +292,19 @@ def test_a_variant_scales_under_load(
     )
     with pytest.raises(ClientError, match="application-autoscaling:DescribeScalingPolicies"):
         stranger.describe_scaling_policies(ServiceNamespace="sagemaker")
-    scaling.deregister_scalable_target(**what)
-    assert not clients.cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]
+    clients.config(f"{unique}-other", ("other", unique, 1.0))
+    with pytest.raises(ClientError, match='"main" must be deregistered as scalable targets'):
+        clients.sagemaker.update_endpoint(EndpointName=unique, EndpointConfigName=f"{unique}-other")
     clients.delete(unique)
+
+    def forgotten() -> bool:
+        found = scaling.describe_scalable_targets(
+            ServiceNamespace="sagemaker", ResourceIds=[what["ResourceId"]]
+        )
+        return not found["ScalableTargets"]
+
+    wait_until(forgotten, what="the target to go with its endpoint")
+    assert not clients.cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]
 
 
 TEMPLATE = """
