@@ -78,6 +78,7 @@ class Image:
             "LC_ALL": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
+            "PIP_REQUIRE_VIRTUALENV": "1",  # a container must not install into the machine's Python
             **(python if self.pythonpath else {}),
             **self.environment,
         }

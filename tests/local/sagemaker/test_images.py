@@ -20,6 +20,7 @@ def test_the_shipped_mapping() -> None:
     variables = image.variables()
     assert variables["PYTHONPATH"] == str(REPOSITORY / "containers" / "tabular")
     assert variables["PATH"].startswith(str(REPOSITORY / ".venv" / "tabular" / "bin"))
+    assert variables["PIP_REQUIRE_VIRTUALENV"] == "1"
     with pytest.raises(ServiceError, match="no `process` command"):
         image.argv("process")
 
