@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import math
 import time
 from dataclasses import dataclass
 
@@ -28,6 +30,7 @@ from local.sagemaker.transfer import S3, TransferError
 
 _ENDED = ("Completed", "CompletedWithViolations", "Failed", "Stopped")
 _HOUR = 3600
+logger = logging.getLogger(__name__)
 _JOBS = (MERGE, *PREFIXES.values())
 
 
@@ -39,7 +42,11 @@ class _Executions(Kind):
 
 
 class MonitoringSchedules(Family):
-    """Operations on schedules. An execution is a record of its own, kept when its schedule goes."""
+    """Operations on schedules. An execution is a record of its own, kept when its schedule goes.
+
+    Its `_due` says when its next job is to be started, if one is; `_merged`, whether that is the
+    monitoring job, or the one that joins ground truth first; `_job` names the last one.
+    """
 
     kind = Kind(
         name="MonitoringSchedule",
@@ -76,7 +83,7 @@ class MonitoringSchedules(Family):
     def start(self) -> None:
         """Settle executions whose job ended with an earlier instance; start the clock."""
         for execution in self._executions.all():
-            if execution["MonitoringExecutionStatus"] in (*_ENDED, "Pending"):
+            if execution["MonitoringExecutionStatus"] in _ENDED or "_due" in execution:
                 continue
             job = self.context.store.get("ProcessingJob", execution.get("_job", ""))
             if job:
@@ -210,19 +217,13 @@ class MonitoringSchedules(Family):
             elif rhythm.is_due(tick) and schedule["_since"] <= begun:
                 self._plan(schedule, begun, self.context.settings.monitoring_delay)
         for execution in self._executions.all():
-            if execution["MonitoringExecutionStatus"] == "Pending" and (
-                execution["_due"] <= time.time()
-            ):
+            if execution.get("_due", math.inf) <= time.time():
                 self._run(execution)
 
     def _next(self) -> float:
-        """Return when the next pending execution is due."""
-        pending = [
-            execution["_due"]
-            for execution in self._executions.all()
-            if execution["MonitoringExecutionStatus"] == "Pending"
-        ]
-        return min(pending, default=float("inf"))
+        """Return when the next job of an execution is due."""
+        times = [execution.get("_due", math.inf) for execution in self._executions.all()]
+        return min(times, default=math.inf)
 
     def _plan(self, schedule: Record, scheduled: float, delay: float) -> None:
         """Make an execution, unless it is made: its key names schedule and time."""
@@ -251,9 +252,10 @@ class MonitoringSchedules(Family):
             schedule = self.resources.get(execution["MonitoringScheduleName"])
             request = self._request(execution, schedule)
             name = request["ProcessingJobName"]
-            arn = self.resources.arn("").replace(self.kind.slug, "processing-job") + name
+            cloud = self.context.cloud
+            arn = f"arn:aws:sagemaker:{cloud.region}:{cloud.account_id}:processing-job/{name}"
             started = {"MonitoringExecutionStatus": "InProgress", "ProcessingJobArn": arn}
-            self._executions.update(key, {**started, "_job": name})
+            self._executions.update(key, {**started, "_job": name, "_due": None})
             self.context.call("CreateProcessingJob", request)
             arn = schedule["MonitoringScheduleArn"]
             self.context.store.update(
@@ -263,6 +265,9 @@ class MonitoringSchedules(Family):
             self._end(key, "Failed", str(error))
         except ServiceError as error:
             self._end(key, "Failed", error.message)
+        except Exception as error:  # a run's boundary: every execution ends in a status
+            logger.exception("execution %s", key)
+            self._end(key, "Failed", f"InternalServerError: {type(error).__name__}: {error}")
 
     def _request(self, execution: Record, schedule: Record) -> Record:
         config, settings = schedule["MonitoringScheduleConfig"], self.context.settings
@@ -302,8 +307,7 @@ class MonitoringSchedules(Family):
             return
         status = job["ProcessingJobStatus"]
         if status == "Completed" and prefix == MERGE:
-            change = {"MonitoringExecutionStatus": "Pending", "_merged": True, "_due": 0.0}
-            self._executions.update(key, change)
+            self._executions.update(key, {"_merged": True, "_due": 0.0})
             self._clock.wake()
         elif status == "Completed":
             publish(self.context, execution["MonitoringType"], job["ProcessingJobName"])
@@ -316,7 +320,7 @@ class MonitoringSchedules(Family):
 
     def _end(self, key: str, status: str, reason: str | None = None) -> None:
         change = {"MonitoringExecutionStatus": status, "FailureReason": reason and reason[:1024]}
-        self._executions.update(key, change)
+        self._executions.update(key, {**change, "_due": None})
 
     def _abandon(self, schedule: str) -> None:
         """Stop the executions of a schedule that have not begun."""

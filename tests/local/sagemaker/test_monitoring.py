@@ -11,6 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.sagemaker import SageMaker, ServiceError
+from local.sagemaker.families.jobs import RESTARTED
+from local.sagemaker.families.monitoring import MonitoringSchedules
 from local.sagemaker.families.monitoring_clock import Clock
 from local.sagemaker.families.monitoring_time import cadence, grouped, hours, seconds, window
 from tests.local.conftest import wait_until
@@ -166,6 +168,25 @@ def test_the_clock_makes_up_for_no_hour() -> None:
     assert {begun for tick, begun in told if tick == first} == {float("-inf")}
     later = [(tick, begun) for tick, begun in told if tick > first]
     assert all(begun == tick * 0.1 for tick, begun in later)
+
+
+def test_an_interrupted_execution_says_so(service: SageMaker) -> None:
+    """Its job was never made: the emulator was killed in between."""
+    family = next(each for each in service._families if isinstance(each, MonitoringSchedules))
+    summary = {
+        "MonitoringScheduleName": "drift",
+        "ScheduledTime": 1.0,
+        "MonitoringExecutionStatus": "InProgress",
+        "_job": "model-monitoring-197001010000-0",
+        "_merged": True,
+    }
+    family._executions.create("197001010000-0", summary)
+    family.start()
+    family.close()
+    (execution,) = service.call("ListMonitoringExecutions", {"StatusEquals": "Failed"})[
+        "MonitoringExecutionSummaries"
+    ]
+    assert execution["FailureReason"] == RESTARTED
 
 
 # On a whole local AWS
