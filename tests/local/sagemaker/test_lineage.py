@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from local.sagemaker import SageMaker, ServiceError
-from tests.local.conftest import wait_until
+from tests.local.conftest import LocalAws, wait_until
 from tests.local.sagemaker.conftest import BUCKET, ROLE, SCRIPT, Clients
 
 
@@ -229,7 +229,7 @@ def test_approvals_of_a_package_are_actions(service: SageMaker) -> None:
     assert (group["DestinationType"], group["AssociationType"]) == ("ModelGroup", "AssociatedWith")
 
 
-def test_from_data_to_endpoint(clients: Clients, unique: str) -> None:
+def test_from_data_to_endpoint(sagemaker_aws: LocalAws, clients: Clients, unique: str) -> None:
     """The real thing: what a training job, a package and an endpoint leave behind."""
     sagemaker = clients.sagemaker
     data = clients.put(f"lineage/{unique}/train.csv", "1,2\n")
@@ -246,6 +246,12 @@ def test_from_data_to_endpoint(clients: Clients, unique: str) -> None:
     assert component["Source"]["SourceType"] == "SageMakerTrainingJob"
     assert component["Status"]["PrimaryStatus"] == "Completed"
     assert component["Parameters"]["behaviour"] == {"StringValue": "succeed"}
+    sagemaker_aws.client("sagemaker-metrics").batch_put_metrics(
+        TrialComponentName=f"{unique}-aws-training-job",
+        MetricData=[{"MetricName": "loss", "Timestamp": 1700000000, "Step": 1, "Value": 0.5}],
+    )
+    component = sagemaker.describe_trial_component(TrialComponentName=f"{unique}-aws-training-job")
+    assert 0.5 in [metric["Last"] for metric in component["Metrics"]]
     listed = sagemaker.list_trial_components(TrialName=unique)["TrialComponentSummaries"]
     assert [each["DisplayName"] for each in listed] == ["fit"]
 
