@@ -87,15 +87,14 @@ class Deployments:
         old = self._runtime.fleets[name]
         rollout = self._rollouts[name] = self._rollout(name, pending, old)
         leaving = [target.fleet for target in old.routes.targets]
-        fleet = rollout.run()
+        fleet = self._runtime.fleets[name] = rollout.run()
+        del self._rollouts[name]
         # From here on the new config is what a restart brings back.
-        self._runtime.fleets[name] = fleet
         if not self.closed:
             self._resources.update(name, {"_serving": pending, "_pending": None})
         counts = {each: len(variant.replicas) for each, variant in old.variants.items()}
         messages = {each: f"Terminating {count} instance(s)." for each, count in counts.items()}
         self._tell(name, "old", "Deleting", messages, dict.fromkeys(counts, 0))
-        del self._rollouts[name]
         _stop(leaving)
         self._settle(name, fleet)
         self._tidy(name, pending)

@@ -93,6 +93,7 @@ def _summary(deployment: Record, variant: Record, now: float) -> Record:
     if serverless := variant.get("ServerlessConfig"):
         return {
             **summary,
+            "CurrentInstanceCount": 0,
             "CurrentServerlessConfig": serverless,
             "DesiredServerlessConfig": serverless,
         }
