@@ -133,6 +133,7 @@ def environment(aws: LocalAws, client: Client, folder: Path) -> dict[str, str]:
         "AWS_DEFAULT_REGION": aws.facts["region"],
         "AWS_REGION": aws.facts["region"],
         "AWS_PAGER": "",
+        "AWS_DATA_PATH": str(ROOT / "local" / "sagemaker" / "labeling" / "model"),
         "COLUMNS": "200",
         "SAGEMAKER_SUPPRESS_V2_WARNING": "1",
         "SAGEMAKER_USER_CONFIG_OVERRIDE": str(inside / "sagemaker.yaml"),

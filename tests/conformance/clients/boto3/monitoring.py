@@ -35,6 +35,9 @@ sagemaker.create_endpoint_config(
     },
 )
 sagemaker.create_endpoint(EndpointName="boto3-monitored", EndpointConfigName="boto3-monitored")
+sagemaker.get_waiter("endpoint_in_service").wait(
+    EndpointName="boto3-monitored", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+)
 
 step("create_data_quality_job_definition, describe")
 sagemaker.create_data_quality_job_definition(

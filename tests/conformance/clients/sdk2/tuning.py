@@ -11,7 +11,6 @@ from sagemaker.tuner import (
     ContinuousParameter,
     HyperparameterTuner,
     IntegerParameter,
-    WarmStartConfig,
     WarmStartTypes,
 )
 from steps import step
@@ -65,17 +64,17 @@ assert set(analytics.tuning_ranges) == {"depth", "width"}, analytics.tuning_rang
 assert analytics.description()["HyperParameterTuningJobStatus"] == "Completed"
 
 step("HyperparameterTuner.fit, Grid")
-grid = tuner("Grid", None, {"depth": CategoricalParameter(["1", "3", "5"])})
+grid = tuner("Grid", 3, {"depth": CategoricalParameter(["1", "3", "5"])})
 grid.fit(wait=False)
 grid.wait()
 assert sorted(grid.analytics().dataframe()["FinalObjectiveValue"]) == [0, 4, 4]
 
-step("WarmStartConfig, transfer_learning_tuner")
+step("HyperparameterTuner.transfer_learning_tuner: a warm start")
 warm = bayesian.transfer_learning_tuner()
-assert warm.warm_start_config == WarmStartConfig(
-    WarmStartTypes.TRANSFER_LEARNING, {bayesian.latest_tuning_job.name}
-)
+assert warm.warm_start_config.type == WarmStartTypes.TRANSFER_LEARNING
+assert warm.warm_start_config.parents == {bayesian.latest_tuning_job.name}
 warm.max_jobs, warm.max_parallel_jobs = 2, 2
+warm.metric_definitions = bayesian.metric_definitions  # which the SDK does not take over
 warm.fit()
 
 step("HyperparameterTuner.attach")
