@@ -19,6 +19,7 @@ from local.sagemaker.families.endpoints import Endpoints
 from local.sagemaker.families.experiments import Experiments, Metrics, TrialComponents, Trials
 from local.sagemaker.families.feature_groups import FeatureGroups
 from local.sagemaker.families.feature_records import FeatureRecords
+from local.sagemaker.families.inference_components import InferenceComponents
 from local.sagemaker.families.job_definitions import FAMILIES as JOB_DEFINITIONS
 from local.sagemaker.families.labeling import LabelingJobs
 from local.sagemaker.families.lineage import Actions, Artifacts, Associations, Contexts
@@ -87,6 +88,7 @@ class SageMaker:
             Models(self._context),
             EndpointConfigs(self._context),
             self._endpoints,
+            InferenceComponents(self._context, self._runtime),
             ModelPackageGroups(self._context),
             self._packages,
             features,
@@ -209,12 +211,18 @@ class SageMaker:
             if operation.endswith(kind.name):
                 given = request.get(kind.key) or request.get(kind.arn_member)
             elif operation in shapes.operation_names():
-                continue
+                given = request.get(kind.key) if _names(operation, kind.key) else None
             else:  # a REST operation is on what it names, once or in the entries of a batch
                 given = _only(request, kind.key)
             if isinstance(given, str):
                 return given if given.startswith("arn:") else family.resources.arn(given)
         return "*"
+
+
+def _names(operation: str, member: str) -> bool:
+    """Whether an operation is on what a member names: the first of those it requires."""
+    inputs = shapes.operation_model(operation).input_shape
+    return bool(inputs and inputs.required_members[:1] == [member])
 
 
 def _only(request: dict[str, Any], member: str) -> str | None:

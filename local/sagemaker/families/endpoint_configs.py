@@ -56,7 +56,15 @@ class EndpointConfigs(Family):
                 "With ShadowProductionVariants exactly one production variant and one shadow "
                 "variant must be given."
             )
-        models = [self._model(variant) for variant in [*production, *shadows]]
+        for variant in [*production, *shadows]:
+            _check_variant(variant)
+        models = [
+            self._models.get(variant["ModelName"])
+            for variant in [*production, *shadows]
+            if _holds(variant)
+        ]
+        if len(models) < len(names):
+            _check_rooms(request)
         if any("ServerlessConfig" in variant for variant in [*production, *shadows]):
             serverless.check(request, models)
         _check_asynchronous(request)
@@ -67,17 +75,33 @@ class EndpointConfigs(Family):
             changes["DataCaptureConfig"] = {"EnableCapture": True, **capture}
         return self.resources.create(request["EndpointConfigName"], {**request, **changes})
 
-    def _model(self, variant: Record) -> Record:
-        """Return a variant's model. Raises what AWS answers to a variant that cannot be."""
-        for member in _REFUSED_OF_VARIANT:
-            if member in variant:
-                raise not_implemented(f"A production variant with {member}")
-        if "ModelName" not in variant:
-            raise not_implemented("A variant without ModelName (inference components)")
-        strategy = variant.get("RoutingConfig", {}).get("RoutingStrategy", "RANDOM")
-        if strategy not in ("RANDOM", "LEAST_OUTSTANDING_REQUESTS"):
-            raise not_implemented(f"RoutingStrategy {strategy}")
-        return self._models.get(variant["ModelName"])
+
+def _check_variant(variant: Record) -> None:
+    for member in _REFUSED_OF_VARIANT:
+        if member in variant:
+            raise not_implemented(f"A production variant with {member}")
+    strategy = variant.get("RoutingConfig", {}).get("RoutingStrategy", "RANDOM")
+    if strategy not in ("RANDOM", "LEAST_OUTSTANDING_REQUESTS"):
+        raise not_implemented(f"RoutingStrategy {strategy}")
+
+
+def _holds(variant: Record) -> bool:
+    """Whether a variant has a model, rather than room for inference components."""
+    return "ModelName" in variant
+
+
+def _check_rooms(request: Record) -> None:
+    """Refuse what a config with a variant for inference components cannot have."""
+    if any(_holds(variant) for variant in request["ProductionVariants"]):
+        raise invalid("Either all or none of the production variants must have a ModelName.")
+    if "ExecutionRoleArn" not in request:
+        raise invalid("ExecutionRoleArn is required for production variants without a ModelName.")
+    for member in ("ShadowProductionVariants", "AsyncInferenceConfig", "DataCaptureConfig"):
+        if member in request:
+            raise not_implemented(f"{member} with inference components")
+    for variant in request["ProductionVariants"]:
+        if "ServerlessConfig" in variant:
+            raise invalid("A serverless variant must have a ModelName.")
 
 
 def _settled(variant: Record) -> Record:

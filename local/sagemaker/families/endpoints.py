@@ -138,7 +138,15 @@ class Endpoints(Family):
 
     @operation
     def delete_endpoint(self, request: Record) -> None:
-        """Begin to remove an endpoint."""
+        """Begin to remove an endpoint, which inference components must have left."""
+        name = request["EndpointName"]
+        if any(
+            each["EndpointName"] == name for each in self.context.store.all("InferenceComponent")
+        ):
+            raise invalid(
+                f'Cannot delete endpoint "{self.resources.arn(name)}" with inference components. '
+                "Delete them first."
+            )
 
         def change(record: Record) -> None:
             _require(record, _SETTLED)

@@ -14,7 +14,7 @@ from typing import Any
 from local.sagemaker.families.base import Context
 from local.sagemaker.hosting import capacity, description, plan
 from local.sagemaker.hosting.alarms import Alarms
-from local.sagemaker.hosting.fleet import Fleet, launch
+from local.sagemaker.hosting.fleet import Fleet, launch, role_of
 from local.sagemaker.hosting.instance import DeploymentError
 from local.sagemaker.hosting.invocation import Runtime
 from local.sagemaker.hosting.rollout import ClosedError, RollbackError, Rollout, Side
@@ -104,7 +104,6 @@ class Deployments:
         policy = strategy.get("RollingUpdatePolicy") or strategy.get("BlueGreenUpdatePolicy") or {}
         alarms = strategy.get("AutoRollbackConfiguration", {}).get("Alarms", [])
         serving = {each: len(variant.replicas) for each, variant in old.variants.items()}
-        model = pending["models"][config["ProductionVariants"][0]["ModelName"]]
         return Rollout(
             old=old,
             launch=lambda counts: self._launch(name, pending, counts),
@@ -114,7 +113,7 @@ class Deployments:
             alarms=Alarms(
                 self._context,
                 name,
-                model["ExecutionRoleArn"],
+                role_of(pending),
                 [alarm["AlarmName"] for alarm in alarms],
             ),
             tell=lambda *news: self._tell(name, *news),

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from local.sagemaker.hosting.instance import definitions_of
 from local.sagemaker.store import Record
 
 
@@ -77,8 +78,8 @@ def _count(variant: Record) -> int:
 
 
 def _summary(deployment: Record, variant: Record, now: float) -> Record:
-    model = deployment["models"][variant["ModelName"]]
-    images = [each["Image"] for each in model.get("_containers") or [model["_container"]]]
+    model = deployment["models"].get(variant.get("ModelName"))
+    images = [each["Image"] for each in definitions_of(model)] if model else []
     weight, count = variant.get("InitialVariantWeight", 1.0), _count(variant)
     summary: dict[str, Any] = {
         "VariantName": variant["VariantName"],

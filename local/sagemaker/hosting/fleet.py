@@ -42,6 +42,8 @@ class Variant:
     """How many replicas, the oldest first, get requests; None for all of them."""
     serverless: Serverless | None = None
     """What answers in place of replicas that always run."""
+    component: str = ""
+    """The inference component whose copies the replicas are."""
     closed: bool = False
     """Whether it was taken out of service: its replicas are being stopped, and none may start."""
     _made: int = 0
@@ -207,11 +209,18 @@ def launch(
                 started_of[started.name] = started
                 started.grow(counts.get(started.name, _initial_count(context, variant)))
         undo.pop_all()
-    first = config["ProductionVariants"][0]["ModelName"]
-    role = deployment["models"][first]["ExecutionRoleArn"]
+    role = role_of(deployment)
     capture = config.get("DataCaptureConfig")
     enabled = capture if capture and capture["EnableCapture"] else None
     return Fleet(endpoint, deployment, variants, role, enabled, shadows)
+
+
+def role_of(deployment: Record) -> str:
+    """Return the role that acts for an endpoint: its config's, else its first model's."""
+    config = deployment["config"]
+    first = config["ProductionVariants"][0].get("ModelName")
+    role = config.get("ExecutionRoleArn") or deployment["models"][first]["ExecutionRoleArn"]
+    return str(role)
 
 
 def _initial_count(context: Context, variant: Record) -> int:

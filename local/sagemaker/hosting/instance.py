@@ -70,6 +70,8 @@ def maker(
     """
     log_group = log_group or f"{LOG_GROUP}/{endpoint}"
     name = variant["VariantName"]
+    if "ModelName" not in variant:
+        return lambda _: Chain([], direct=False)
     model = deployment["models"][variant["ModelName"]]
     definitions = definitions_of(model)
     try:

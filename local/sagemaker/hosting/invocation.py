@@ -17,6 +17,7 @@ from local.sagemaker.hosting import eventstream
 from local.sagemaker.hosting.asking import LOG_GROUP, PREFIX, Call, refused
 from local.sagemaker.hosting.asynchronous import Asynchronous
 from local.sagemaker.hosting.capture import Capture
+from local.sagemaker.hosting.components import Component
 from local.sagemaker.hosting.connection import Response
 from local.sagemaker.hosting.fleet import Fleet, Variant
 from local.sagemaker.hosting.measures import Measures
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 _NOT_HERE = {
     "enable-explanations": "EnableExplanations",
-    "inference-component": "InferenceComponentName",
     "session-id": "SessionId",
 }
 _CUSTOM_ATTRIBUTES = 1024
@@ -43,6 +43,7 @@ class Runtime:
 
     def __init__(self, context: Context) -> None:
         self.fleets: dict[str, Fleet] = {}
+        self.components: dict[str, Component] = {}
         self._context = context
         self._capture = Capture(context)
         self._measures = Measures(context.cloud)
@@ -72,6 +73,8 @@ class Runtime:
         self._measures.publish()
         for fleet in self.fleets.values():
             fleet.kill()
+        for component in self.components.values():
+            component.copies.kill()
 
     async def handle(self, path: str, headers: dict[str, str], body: bytes) -> Answer:
         """Answer a request to `/endpoints/NAME/...`; header names are lower-case.
@@ -103,7 +106,7 @@ class Runtime:
     async def _invoke(
         self, fleet: Fleet, headers: dict[str, str], body: bytes, began: float
     ) -> Answer:
-        fleet, variant = _target(fleet, headers)
+        fleet, variant = self._target(fleet, headers)
         limit = self._context.settings.invocation_timeout
         call = Call(fleet.endpoint, headers, body, limit)
         if fleet.shadows:
@@ -122,7 +125,7 @@ class Runtime:
         What goes wrong before the first part is an error of its own, later it ends the stream.
         """
         headers = {**headers, "accept": headers.get(f"{PREFIX}accept", "*/*")}
-        fleet, variant = _target(fleet, headers)
+        fleet, variant = self._target(fleet, headers)
         parts: asyncio.Queue[tuple[Response, bytes] | None] = asyncio.Queue()
         call = Call(
             fleet.endpoint,
@@ -176,6 +179,19 @@ class Runtime:
             raise too_long("customAttributes", _CUSTOM_ATTRIBUTES)
         return fleet
 
+    def _target(self, fleet: Fleet, headers: dict[str, str]) -> tuple[Fleet, Variant]:
+        """Choose what answers: two fleets serve while one replaces the other."""
+        if name := headers.get(f"{PREFIX}inference-component"):
+            component = self.components.get(name)
+            if component is None or component.endpoint != fleet.endpoint:
+                raise refused(f"Inference Component {name} of endpoint {fleet.endpoint} not found.")
+            return fleet, component.copies
+        variant = headers.get(f"{PREFIX}target-variant")
+        target = fleet.target(variant)
+        if target is None:
+            raise refused(f"Variant {variant} not found for Request.")
+        return target.fleet, target.variant
+
     def _log_arn(self, name: str) -> str:
         cloud = self._context.cloud
         return f"arn:aws:logs:{cloud.region}:{cloud.account_id}:log-group:{LOG_GROUP}/{name}"
@@ -191,15 +207,6 @@ class Runtime:
                 deliver()
             except Exception:  # a thread's boundary: the next delivery goes on
                 logger.exception("a delivery of %s failed", deliver)
-
-
-def _target(fleet: Fleet, headers: dict[str, str]) -> tuple[Fleet, Variant]:
-    """Choose the fleet and variant of a request: two fleets serve while one replaces the other."""
-    name = headers.get(f"{PREFIX}target-variant")
-    target = fleet.target(name)
-    if target is None:
-        raise refused(f"Variant {name} not found for Request.")
-    return target.fleet, target.variant
 
 
 def _headers(variant: Variant, response: Response) -> dict[str, str]:

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from local.sagemaker.cloud import Cloud
@@ -42,6 +42,7 @@ _UNITS = {
     "ApproximateAgeOfOldestRequest": "Seconds",
 }
 _WAITS = ("ModelSetupTime", "ModelLoadingWaitTime")
+_Names = tuple[tuple[str, str], ...]
 _VALUES = 150  # PutMetricData: values per metric
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Measures:
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._noted: deque[tuple[str, str, str, Iterable[tuple[str, float]]]] = deque()
+        self._noted: deque[tuple[_Names, Iterable[tuple[str, float]]]] = deque()
         self._publishing = threading.Lock()
 
     async def measured(self, fleet: Fleet, variant: Variant, call: Call, began: float) -> Response:
@@ -98,6 +99,7 @@ class Measures:
             len(variant.replicas),
             fleet.deploying,
             call.measures,
+            variant.component,
         )
 
     def record(
@@ -110,11 +112,12 @@ class Measures:
         instances: int,
         deploying: str = "",
         others: Iterable[tuple[str, float]] = (),
+        component: str = "",
     ) -> None:
         """Note an invocation; `status` is the container's, None if it gave no answer.
 
         `deploying` names the config of a fleet that is being deployed; `others` are further
-        metrics.
+        metrics; `component` is the inference component that was invoked, if one was.
         """
         values = [
             ("Invocations", 1.0),
@@ -127,31 +130,34 @@ class Measures:
         self.add(endpoint, variant, values)
         if deploying:
             self.add(endpoint, variant, values, deploying)
+        if component:
+            copies = [("InvocationsPerCopy", 1.0 / max(1, instances))]
+            self._noted.append(((("InferenceComponentName", component),), [*values, *copies]))
 
     def add(
         self, endpoint: str, variant: str, values: Iterable[tuple[str, float]], config: str = ""
     ) -> None:
         """Note values of metrics; no variant means the endpoint's own metrics."""
-        self._noted.append((endpoint, variant, config, values))
+        named = (
+            ("EndpointName", endpoint),
+            ("VariantName", variant),
+            ("EndpointConfigName", config),
+        )
+        self._noted.append((named, values))
 
     def publish(self) -> None:
         """Count and send what was noted."""
-        gathered: dict[tuple[str, str, str, str], Counter[float]] = defaultdict(Counter)
+        gathered: dict[tuple[_Names, str], Counter[float]] = defaultdict(Counter)
         with self._publishing:
             for _ in range(len(self._noted)):
-                endpoint, variant, config, values = self._noted.popleft()
+                names, values = self._noted.popleft()
                 for metric, value in values:
                     # Two digits: percentiles stay within a few percent, and the values few.
                     kept = float(f"{value:.1e}") if metric in _MICROSECONDS else value
-                    gathered[endpoint, variant, config, metric][kept] += 1
+                    gathered[names, metric][kept] += 1
         now = time.time()
         data: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for (endpoint, variant, config, metric), counts in gathered.items():
-            names = {
-                "EndpointName": endpoint,
-                "VariantName": variant,
-                "EndpointConfigName": config,
-            }
+        for (names, metric), counts in gathered.items():
             namespace = _INSTANCES if metric in _OF_INSTANCES else _NAMESPACE
             for part in _parts(list(counts.items())):
                 data[namespace].append(_datum(metric, names, part, now))
@@ -172,11 +178,11 @@ def errors_of(status: int | None) -> list[tuple[str, float]]:
 
 
 def _datum(
-    metric: str, names: Mapping[str, str], values: list[tuple[float, int]], now: float
+    metric: str, names: _Names, values: list[tuple[float, int]], now: float
 ) -> dict[str, Any]:
     return {
         "MetricName": metric,
-        "Dimensions": [{"Name": name, "Value": value} for name, value in names.items() if value],
+        "Dimensions": [{"Name": name, "Value": value} for name, value in names if value],
         "Timestamp": now,
         "Unit": _UNITS.get(metric, "None"),
         "Values": [value for value, _ in values],

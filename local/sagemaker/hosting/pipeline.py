@@ -18,7 +18,10 @@ _TARGET = "target-container-hostname"
 
 
 class Chain:
-    """An instance of several containers; it is ready when all of them are."""
+    """An instance of several containers; it is ready when all of them are.
+
+    One of none is the room of inference components.
+    """
 
     def __init__(self, containers: list[Container], direct: bool) -> None:
         self.containers = containers
@@ -43,7 +46,7 @@ class Chain:
 
     def stop(self) -> None:
         """Stop every container, each with its grace."""
-        with ThreadPoolExecutor(len(self.containers)) as pool:
+        with ThreadPoolExecutor(max(1, len(self.containers))) as pool:
             list(pool.map(Container.stop, self.containers))
 
     def kill(self) -> None:
@@ -53,6 +56,11 @@ class Chain:
 
     async def answer(self, call: Call) -> Response:
         """Pass a call through the containers; an error of one ends it there."""
+        if not self.containers:
+            raise refused(
+                "Inference Component Name header is required for endpoints to which you plan to "
+                "deploy inference components."
+            )
         self.outstanding += 1
         try:
             if self._direct:
