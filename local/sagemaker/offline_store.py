@@ -82,7 +82,10 @@ class OfflineStore:
     def close(self) -> None:
         """Deliver what is left, as far as the time allows."""
         self._closing.set()
-        self.deliver_all(time.monotonic() + _LAST_DELIVERY)
+        try:
+            self.deliver_all(time.monotonic() + _LAST_DELIVERY)
+        except Exception:  # a stop's boundary: rows stay for the next start, and the rest closes
+            logger.exception("the last delivery to the offline store failed")
 
     def deliver_all(self, deadline: float = float("inf")) -> None:
         """Deliver the rows of every group."""
