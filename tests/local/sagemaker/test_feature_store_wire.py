@@ -6,6 +6,8 @@ groups" (the query of the latest rows).
 
 import json
 import re
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,14 @@ def records(sagemaker_aws: LocalAws) -> Any:
     return sagemaker_aws.client("sagemaker-featurestore-runtime")
 
 
-def create(clients: Clients, name: str, prefix: str = "features") -> str:
+def create(
+    clients: Clients,
+    name: str,
+    prefix: str = "features",
+    bucket: str = BUCKET,
+    features: Sequence[dict[str, Any]] = (),
+    tier: str = "Standard",
+) -> str:
     arn: str = clients.sagemaker.create_feature_group(
         FeatureGroupName=name,
         RecordIdentifierFeatureName="id",
@@ -40,9 +49,10 @@ def create(clients: Clients, name: str, prefix: str = "features") -> str:
             {"FeatureName": "at", "FeatureType": "String"},
             {"FeatureName": "age-now", "FeatureType": "Integral"},
             {"FeatureName": "score", "FeatureType": "Fractional"},
+            *features,
         ],
-        OnlineStoreConfig={"EnableOnlineStore": True},
-        OfflineStoreConfig={"S3StorageConfig": {"S3Uri": f"s3://{BUCKET}/{prefix}"}},
+        OnlineStoreConfig={"EnableOnlineStore": True, "StorageType": tier},
+        OfflineStoreConfig={"S3StorageConfig": {"S3Uri": f"s3://{bucket}/{prefix}"}},
         RoleArn=ROLE,
     )["FeatureGroupArn"]
 
@@ -151,6 +161,72 @@ def test_batches_and_deletion_over_rest(clients: Clients, records: Any, unique: 
         records.get_record(FeatureGroupName="nobody", RecordIdentifierValueAsString="a")
     with pytest.raises(records.exceptions.ValidationError, match="not part of"):
         records.put_record(FeatureGroupName=unique, Record=record(height="1"))
+    clients.sagemaker.delete_feature_group(FeatureGroupName=unique)
+
+
+def test_rows_wait_for_a_bucket_that_is_gone(
+    clients: Clients, records: Any, unique: str, tmp_path: Path
+) -> None:
+    clients.s3.create_bucket(Bucket=unique)
+    vector = {
+        "FeatureName": "v",
+        "FeatureType": "Fractional",
+        "CollectionType": "Vector",
+        "CollectionConfig": {"VectorConfig": {"Dimension": 2}},
+    }
+    create(clients, unique, bucket=unique, features=[vector], tier="InMemory")
+    clients.s3.delete_bucket(Bucket=unique)
+    now = int(time.time())
+    record_a = [
+        *record(id="a", at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))),
+        {"FeatureName": "v", "ValueAsStringList": ["1.5", "2"]},
+    ]
+    short = {"Unit": "Seconds", "Value": 1}
+    records.put_record(FeatureGroupName=unique, Record=record_a, TtlDuration=short)
+
+    def describe() -> Any:
+        return clients.sagemaker.describe_feature_group(FeatureGroupName=unique)
+
+    def status() -> str:
+        found: str = describe()["OfflineStoreStatus"]["Status"]
+        return found
+
+    wait_until(lambda: status() == "Blocked", what="the offline store to be blocked")
+    clients.sagemaker.delete_feature_group(FeatureGroupName=unique)
+    wait_until(lambda: describe()["FeatureGroupStatus"] == "DeleteFailed")
+    clients.s3.create_bucket(Bucket=unique)
+    wait_until(lambda: status() == "Active", what="the offline store to be active again")
+    clients.sagemaker.delete_feature_group(FeatureGroupName=unique)
+
+    listed = clients.s3.list_objects_v2(Bucket=unique)["Contents"]
+    files = []
+    for number, entry in enumerate(listed):
+        files.append(str(tmp_path / f"{number}.parquet"))
+        clients.s3.download_file(unique, entry["Key"], files[-1])
+    found = duckdb.execute("SELECT id, v, is_deleted FROM read_parquet($f)", {"f": files})
+    assert ("a", [1.5, 2.0], False) in found.fetchall()
+
+
+def test_an_expired_record_leaves_a_marker(
+    clients: Clients, records: Any, unique: str, tmp_path: Path
+) -> None:
+    create(clients, unique, prefix=unique)
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    short = {"Unit": "Seconds", "Value": 1}
+    records.put_record(FeatureGroupName=unique, Record=record(id="a", at=at), TtlDuration=short)
+
+    def rows() -> list[Any]:
+        files = []
+        for number, key in enumerate(clients.keys(f"{unique}/")):
+            files.append(str(tmp_path / f"{number}.parquet"))
+            clients.s3.download_file(BUCKET, key, files[-1])
+        query = "SELECT id, is_deleted FROM read_parquet($f) ORDER BY is_deleted"
+        return duckdb.execute(query, {"f": files}).fetchall() if files else []
+
+    wait_until(lambda: rows() == [("a", False), ("a", True)], what="the marker")
+    assert "Record" not in records.get_record(
+        FeatureGroupName=unique, RecordIdentifierValueAsString="a"
+    )
     clients.sagemaker.delete_feature_group(FeatureGroupName=unique)
 
 
