@@ -28,7 +28,7 @@ from tests.local.sagemaker.conftest import (
     containers,
     furnish,
 )
-from tests.local.sagemaker.test_labeling import WORKTEAM, label, people, request
+from tests.local.sagemaker.labeling import WORKTEAM, label, people, put_material, request
 
 MEGABYTE = 2**20
 
@@ -42,10 +42,7 @@ def at_work(sagemaker_aws: LocalAws, clients: Clients) -> Iterator[str]:
     name = "killed"
     clients.config(name, ("main", clients.model(name), 1.0))
     clients.deploy(name, name)
-    clients.put("labeling/in.manifest", "\n".join(json.dumps({"source": c}) for c in "abc"))
-    labels = {"document-version": "2018-11-28", "labels": [{"label": "sad"}, {"label": "glad"}]}
-    clients.put("labeling/labels.json", json.dumps(labels))
-    clients.put("labeling/page.liquid.html", "<crowd-form></crowd-form>")
+    put_material(clients, ["a", "b", "c"])
     clients.sagemaker.create_workteam(**{**WORKTEAM, "WorkteamName": "night-shift"})
     team = "arn:aws:sagemaker:us-east-1:000000000000:workteam/private-crowd/night-shift"
     human = {"WorkteamArn": team, "NumberOfHumanWorkersPerDataObject": 1}
