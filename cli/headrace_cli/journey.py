@@ -13,8 +13,10 @@ from headrace.records import (
     EndpointRecord,
     Key,
     ModelRecord,
+    PauseRecord,
     ProjectRecord,
     Record,
+    RecoveryRecord,
     RunRecord,
     model_partition,
 )
@@ -78,6 +80,8 @@ class Journey:
     datasets: list[DatasetRecord]
     runs: list[RunRecord]
     deployments: list[DeploymentRecord]
+    recoveries: list[RecoveryRecord]
+    pauses: list[PauseRecord]
 
 
 def read_journey(session: Session, model: str) -> Journey:
@@ -97,6 +101,8 @@ def read_journey(session: Session, model: str) -> Journey:
         datasets=records(DatasetRecord, "accepted_at"),
         runs=records(RunRecord, "started_at"),
         deployments=records(DeploymentRecord, "started_at"),
+        recoveries=records(RecoveryRecord, "at"),
+        pauses=records(PauseRecord, "at"),
     )
 
 
@@ -119,6 +125,11 @@ def moments(journey: Journey, since: str = "") -> list[Moment]:
         found += _of_run(run)
     for deployment in journey.deployments:
         found += _of_deployment(deployment)
+    found += [_of_recovery(recovery) for recovery in journey.recoveries]
+    for pause in journey.pauses:
+        said = f"by {pause.by}" + (f": {pause.reason}" if pause.reason else "")
+        verdict = "paused" if pause.paused else "resumed"
+        found.append(Moment(pause.at, "pause", pause.endpoint, said, verdict))
     return sorted((m for m in found if m.at >= since), key=lambda m: m.at)
 
 
@@ -254,6 +265,12 @@ def _of_run(run: RunRecord) -> list[Moment]:
         said = "; ".join(p for p in parts if p)
         found.append(Moment(run.ended_at, "training", run.run, said, run.status))
     return found
+
+
+def _of_recovery(recovery: RecoveryRecord) -> Moment:
+    rang = ", ".join(recovery.alarms) or "no alarm any more"
+    said = f"{rang}: {'; '.join(recovery.reasons)}"
+    return Moment(recovery.at, "recovery", recovery.recovery, said, recovery.remedy)
 
 
 def _of_deployment(deployment: DeploymentRecord) -> list[Moment]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from headrace.records import DeploymentRecord, RunRecord, model_partition
+from headrace.registry import ROLLBACK_FROM
 from headrace_cli.errors import RefusedError, UsageError
 from headrace_cli.session import Session
 from headrace_cli.waiting import wait_for
@@ -72,14 +73,27 @@ def caller(session: Session) -> str:
     return str(session.client("sts").get_caller_identity()["Arn"])
 
 
-def decide(session: Session, package: Package, decision: Decision, reason: str) -> str:
-    """Approve or reject a package; return what the registry will remember about it."""
+def decide(
+    session: Session,
+    package: Package,
+    decision: Decision,
+    reason: str,
+    rollback_from: int | None = None,
+) -> str:
+    """Approve or reject a package; return what the registry will remember about it.
+
+    `rollback_from` is the version that serves, when an older one is meant to replace it.
+    """
     said = f"{decision} by {caller(session)} with headrace"
     text = f"{said}: {reason}" if reason else said
     # Only printable characters are legal there.
     text = re.sub(r"[^\x20-\x7E]+", " ", text)[:_DESCRIPTION_LENGTH]
+    meant = {} if rollback_from is None else {ROLLBACK_FROM: str(rollback_from)}
     session.client("sagemaker").update_model_package(
-        ModelPackageArn=package.arn, ModelApprovalStatus=decision, ApprovalDescription=text
+        ModelPackageArn=package.arn,
+        ModelApprovalStatus=decision,
+        ApprovalDescription=text,
+        **({"CustomerMetadataProperties": meant} if meant else {}),
     )
     return text
 
@@ -97,9 +111,9 @@ def deployments(session: Session, model: str) -> list[DeploymentRecord]:
 
 
 def wait_for_deployment(
-    session: Session, package: Package, known: set[str], timeout: float
+    session: Session, model: str, known: set[str], timeout: float
 ) -> DeploymentRecord:
-    """Wait for the verdict on a package's deployment that is not among the `known` ones.
+    """Wait for the verdict on a model's deployment that is not among the `known` ones.
 
     Raises:
         TimedOutError: none came in time.
@@ -107,22 +121,16 @@ def wait_for_deployment(
 
     def look() -> DeploymentRecord | None:
         return next(
-            (
-                d
-                for d in deployments(session, package.model)
-                if d.deployment not in known
-                and d.package_version == package.version
-                and not d.is_open
-            ),
+            (d for d in deployments(session, model) if d.deployment not in known and not d.is_open),
             None,
         )
 
     return wait_for(
         look,
-        f"the deployment of '{package.model}' v{package.version}",
+        f"the deployment of '{model}'",
         timeout=timeout,
         interval=session.environment.poll_seconds,
-        hint=f"headrace watch {package.model}, or headrace logs {package.model} --stage deployment",
+        hint=f"headrace watch {model}, or headrace logs {model} --stage deployment",
     )
 
 

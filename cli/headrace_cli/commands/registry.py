@@ -37,7 +37,7 @@ def approve(
     deployment = None
     if wait:
         with session.console.step(f"deploying v{package.version}") as step:
-            deployment = registry.wait_for_deployment(session, package, known, timeout)
+            deployment = registry.wait_for_deployment(session, model, known, timeout)
             step.done(styled(deployment.status))
         for said in deployment.reasons:
             session.console.text(f"  {said}")
@@ -48,7 +48,7 @@ def approve(
 
 @command(app)
 def reject(session: Session, model: Model, version: Version = 0, reason: Reason = "") -> None:
-    """Reject a package; what serves goes on."""
+    """Reject a package; if it serves, the last good version comes back."""
     package, run = _chosen(session, model, version)
     description = _decide(session, package, "Rejected", reason)
     _document(session, package, "Rejected", description, run, None)

@@ -93,7 +93,8 @@ def deployment(**more) -> DeploymentRecord:
 
 
 def journey(**more) -> Journey:
-    nothing = {"projects": [], "drops": [], "datasets": [], "runs": [], "deployments": []}
+    kinds = ("projects", "drops", "datasets", "runs", "deployments", "recoveries", "pauses")
+    nothing = {kind: [] for kind in kinds}
     return Journey(**({"model": MODEL, "endpoint": None} | nothing | more))
 
 

@@ -1,0 +1,260 @@
+"""What a decision in the registry causes: a deployment, a way back, or nothing."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from headrace.aws.deployment_reconciliation import DeploymentReconciler
+from headrace.aws.deployments import DeploymentRequest, queue_deployment, request_deployment
+from headrace.aws.endpoints import EndpointRequest, find_endpoint
+from headrace.aws.guarding import guard_endpoint
+from headrace.deployment.alarms import Alarms
+from headrace.deployment.checks import supersedes
+from headrace.events import DeploymentRefused, Event
+from headrace.records import DeploymentRecord, Key, model_partition
+from headrace.registry import Package
+from tests.unit import world
+from tests.unit.deployment.endpoints import Endpoint
+from tests.unit.deployment.registry import ENDPOINT, decide, lived, publish, register
+from tests.unit.world import MODEL, World
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    with world.aws(monkeypatch) as made:
+        publish(made)
+        yield made
+
+
+def asked(here: World, arn: str) -> Any:
+    return request_deployment(arn, here.settings, here.ledger, here.sagemaker)
+
+
+def test_an_approval_causes_one_deployment_however_often_it_is_heard(here: World) -> None:
+    """Invariants 2 and 28."""
+    arn = register(here)
+    first, second = asked(here, arn), asked(here, arn)
+    assert isinstance(first, DeploymentRequest)
+    assert first == second
+    assert (first.package_version, first.cause) == (1, "said Ann")
+    assert asked(here, register(here, approved=False)) is None
+
+
+def test_a_rejection_of_what_serves_brings_the_last_good_version_back(here: World) -> None:
+    first, second, third = register(here), register(here), register(here)
+    for number, arn in enumerate((first, second, third), start=1):
+        lived(here, arn, number)
+    decide(here, second, "Rejected")
+    assert asked(here, second) is None  # it does not serve
+    decide(here, third, "Rejected", "too slow")
+    request = asked(here, third)
+    assert isinstance(request, DeploymentRequest)
+    assert request.package_arn == first
+    assert request.cause == "version 3 was rejected: too slow"
+    assert asked(here, third) == request
+
+
+def test_with_nothing_to_go_back_to_people_are_told(here: World) -> None:
+    """Invariant 35."""
+    arn = register(here)
+    lived(here, arn, 1)
+    decide(here, arn, "Rejected")
+    refusal = asked(here, arn)
+    assert isinstance(refusal, DeploymentRefused)
+    assert f"delete the endpoint {ENDPOINT}" in refusal.reasons[0]
+
+
+def test_while_paused_approvals_wait_but_going_back_does_not(here: World) -> None:
+    first, second = register(here), register(here)
+    lived(here, first, 1)
+    lived(here, second, 2)
+    here.ledger.update(Key(pk="endpoints", sk=ENDPOINT), {"paused": "by Ann"})
+    assert asked(here, register(here)) is None
+    decide(here, second, "Rejected")
+    assert isinstance(asked(here, second), DeploymentRequest)
+
+
+def test_a_newer_approval_that_waits_supersedes_an_older_one(here: World) -> None:
+    older, newer = asked(here, register(here)), asked(here, register(here))
+    queue_deployment(newer, "arn:execution:newer", here.ledger)
+    package = Package.of(here.sagemaker.describe_model_package(ModelPackageName=older.package_arn))
+    records = list(here.ledger.query(DeploymentRecord, model_partition(MODEL), "deployment#"))
+    assert supersedes(package, records) == (
+        "version 2 was approved meanwhile and is deployed instead"
+    )
+    newest = Package.of(here.sagemaker.describe_model_package(ModelPackageName=newer.package_arn))
+    assert supersedes(newest, records) is None
+
+
+class Alarmed:
+    """CloudWatch's alarms, whose states a test decides: moto evaluates none."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, str] = {}
+
+    def put_metric_alarm(self, AlarmName: str, **_: Any) -> None:  # noqa: N803 — boto3's
+        self.states.setdefault(AlarmName, "INSUFFICIENT_DATA")
+
+    put_composite_alarm = put_metric_alarm
+
+    def delete_alarms(self, AlarmNames: list[str]) -> None:  # noqa: N803 — boto3's
+        for name in AlarmNames:
+            self.states.pop(name, None)
+
+    def describe_alarms(self, AlarmNames: list[str], **_: Any) -> dict[str, Any]:  # noqa: N803 — boto3's
+        found = [
+            {"AlarmName": n, "StateValue": self.states[n], "StateReason": "it is"}
+            for n in AlarmNames
+            if n in self.states
+        ]
+        return {"MetricAlarms": found}
+
+
+def guarded(here: World, alarmed: Alarmed, alarms: Alarms, **more: Any) -> list[str]:
+    target = EndpointRequest(
+        model=MODEL,
+        deployment="v1",
+        execution="arn",
+        fence=1,
+        endpoint=ENDPOINT,
+        endpoint_config="c",
+        package_arn="arn",
+        package_version=1,
+        run="run",
+        alarms=alarms,
+        **more,
+    )
+    verdict = guard_endpoint(target, here.settings, here.ledger, alarmed)
+    return verdict.refusal.reasons if verdict.refusal else []
+
+
+def test_a_deployment_waits_for_no_missing_and_no_ringing_alarm(here: World) -> None:
+    """Invariant 34."""
+    lived(here, "arn", 1)
+    alarmed = Alarmed()
+    assert guarded(here, alarmed, Alarms()) == []
+    assert set(alarmed.states) == {f"{ENDPOINT}/server-errors", f"{ENDPOINT}/unhealthy"}
+    assert "alarm mine does not exist" in guarded(here, alarmed, Alarms(names=["mine"]))[0]
+    alarmed.states[f"{ENDPOINT}/server-errors"] = "ALARM"
+    assert "is ringing already: it is" in guarded(here, alarmed, Alarms())[0]
+    assert guarded(here, alarmed, Alarms(), goes_back=True) == []
+    guarded(here, alarmed, Alarms(server_errors=None, latency_ms=50))
+    assert f"{ENDPOINT}/server-errors" not in alarmed.states
+
+
+class Executions:
+    """Step Functions' executions, as far as the reconciler sees them."""
+
+    def __init__(self) -> None:
+        self.statuses: dict[str, str] = {}
+
+    def arn(self, name: str) -> str:
+        return f"arn:aws:states:::execution:headrace-deployment:{name}"
+
+    def start(self, name: str, _payload: Any) -> str:
+        self.statuses.setdefault(name, "RUNNING")
+        return self.arn(name)
+
+    def status(self, name: str) -> str | None:
+        return self.statuses.get(name)
+
+
+class Told:
+    """The bus: what was announced."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def announce(self, event: Event) -> None:
+        self.events.append(event)
+
+
+class Reconciling:
+    """A reconciler, and the world it looks at."""
+
+    def __init__(self, here: World) -> None:
+        self.here = here
+        self.executions = Executions()
+        self.told = Told()
+        self.endpoint = Endpoint()
+        here.sagemaker.describe_endpoint = self.endpoint.describe_endpoint
+
+    def run(self) -> Any:
+        return DeploymentReconciler(
+            self.here.settings,
+            self.here.ledger,
+            self.executions,  # type: ignore[arg-type]
+            self.told,  # type: ignore[arg-type]
+            self.here.sagemaker,
+        ).run()
+
+
+def test_an_approval_nobody_heard_is_deployed_once(here: World) -> None:
+    """Invariant 5."""
+    reconciling = Reconciling(here)
+    assert reconciling.run().started == []
+    arn = register(here)
+    (started,) = reconciling.run().started
+    assert reconciling.executions.statuses == {started: "RUNNING"}
+    assert reconciling.run().started == []
+    lived(here, arn, 1)
+    assert reconciling.run().started == []
+
+
+def test_a_rejection_nobody_heard_brings_the_last_good_version_back(here: World) -> None:
+    reconciling = Reconciling(here)
+    first, second = register(here), register(here)
+    lived(here, first, 1)
+    lived(here, second, 2)
+    decide(here, second, "Rejected")
+    (started,) = reconciling.run().started
+    assert started.startswith(f"{MODEL}-v1-")
+    assert reconciling.run().started == []
+
+
+def test_what_ended_without_a_verdict_is_closed_and_its_lock_opened(here: World) -> None:
+    """Invariant 31."""
+    reconciling = Reconciling(here)
+    lived(here, register(here), 1)
+    dead = "arn:aws:states:::execution:headrace-deployment:v9"
+    here.ledger.put(
+        DeploymentRecord(
+            model=MODEL,
+            deployment="v9",
+            status="deploying",
+            endpoint=ENDPOINT,
+            package_arn="arn",
+            package_version=9,
+            execution_arn=dead,
+            cause="approved",
+            started_at="2026-11-22T07:00:00.000Z",
+        )
+    )
+    key = Key(pk="endpoints", sk=ENDPOINT)
+    here.ledger.update(key, {"lock_owner": dead, "lock_until": "9999"})
+    reconciling.executions.statuses["v9"] = "RUNNING"
+    found = reconciling.run()
+    assert (found.closed, found.unlocked) == ([], [])
+    reconciling.executions.statuses["v9"] = "ABORTED"
+    found = reconciling.run()
+    assert (found.closed, found.unlocked) == (["v9"], [ENDPOINT])
+    live = find_endpoint(here.ledger, ENDPOINT)
+    assert live is not None
+    assert live.lock_owner is None
+
+
+def test_an_endpoint_changed_by_hand_is_reported_once(here: World) -> None:
+    reconciling = Reconciling(here)
+    lived(here, register(here), 1)
+    reconciling.endpoint.status, reconciling.endpoint.config = "InService", "config-v1"
+    assert reconciling.run().reported == []
+    reconciling.endpoint.config = "by-hand"
+    assert reconciling.run().reported == [ENDPOINT]
+    assert reconciling.run().reported == []
+    (event,) = reconciling.told.events
+    assert "should serve on config-v1, but it is InService on by-hand" in event.reason  # type: ignore[attr-defined]
+    reconciling.endpoint.config = "config-v1"
+    reconciling.run()
+    reconciling.endpoint.status = None
+    assert reconciling.run().reported == [ENDPOINT]

@@ -1,0 +1,107 @@
+"""An alarm's event becomes one remedy: chosen once, written down, carried out by the registry."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from headrace.aws.recoveries import Recoverer, RemedyRequest, RemedyVerdict, choose_remedy
+from headrace.aws.storage import Location
+from headrace.projects import archive_key, build_archive
+from headrace.records import EndpointRecord, Key, RecoveryRecord, model_partition, now
+from tests.unit import world
+from tests.unit.deployment.registry import ENDPOINT, lived, register
+from tests.unit.deployment.test_deciding import Alarmed
+from tests.unit.world import MODEL, World
+
+
+class Recovering:
+    """A model whose second version serves, and its alarms."""
+
+    def __init__(self, here: World) -> None:
+        self.here = here
+        self.alarmed = Alarmed()
+        self.alarmed.states[f"{ENDPOINT}/server-errors"] = "ALARM"
+        self.first, self.second = register(here), register(here)
+        lived(here, self.first, 1)
+        lived(here, self.second, 2)
+        key = Key(pk="endpoints", sk=ENDPOINT)
+        here.ledger.update(key, {"live_since": now()})
+
+    def ring(
+        self, at: str = "12:00", execution: str = "e1", alarm: str = f"{ENDPOINT}/unhealthy"
+    ) -> RemedyVerdict:
+        detail = {"alarmName": alarm, "state": {"value": "ALARM", "timestamp": at}}
+        request = RemedyRequest.model_validate({"detail": detail, "execution": execution})
+        here = self.here
+        return choose_remedy(
+            request,
+            Recoverer(here.settings, here.ledger, here.storage, here.sagemaker, self.alarmed),
+        )
+
+    def records(self) -> list[RecoveryRecord]:
+        return list(self.here.ledger.query(RecoveryRecord, model_partition(MODEL), "recovery#"))
+
+
+@pytest.fixture
+def recovering(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Recovering]:
+    with world.aws(monkeypatch) as made:
+        (tmp_path / "model.yaml").write_text(f"name: {MODEL}\ndata: {{label: defaulted}}\n")
+        archive = build_archive(tmp_path)
+        key = archive_key(MODEL, archive.version)
+        made.storage.put_bytes(Location("headrace-data", key), archive.content, "application/gzip")
+        made.ledger.put(world.model_record(project_version=archive.version))
+        yield Recovering(made)
+
+
+def test_an_alarm_soon_after_a_deployment_rejects_the_version_that_serves(
+    recovering: Recovering,
+) -> None:
+    verdict = recovering.ring()
+    assert verdict.remedy == "roll back"
+    assert verdict.rejection is not None
+    assert verdict.rejection["ModelPackageArn"] == recovering.second
+    assert verdict.rejection["ModelApprovalStatus"] == "Rejected"
+    assert verdict.chosen is not None
+    assert verdict.chosen.alarms == [f"{ENDPOINT}/server-errors"]
+    (record,) = recovering.records()
+    assert (record.remedy, record.package_version, record.restore_version) == ("roll back", 2, 1)
+
+
+def test_a_retry_repeats_its_verdict_and_a_second_event_does_nothing(
+    recovering: Recovering,
+) -> None:
+    first = recovering.ring()
+    assert recovering.ring() == first
+    assert recovering.ring(execution="e2").remedy == "none"
+    assert len(recovering.records()) == 1
+
+
+def test_ten_times_on_and_off_is_one_rollback(recovering: Recovering) -> None:
+    """Invariant 33."""
+    remedies = [recovering.ring(f"12:0{n}", f"e{n}").remedy for n in range(10)]
+    assert remedies == ["roll back"] + ["wait"] * 9
+    assert len(recovering.records()) == 10
+    assert "cooldown" in recovering.records()[1].reasons[0] + recovering.records()[2].reasons[0]
+
+
+def test_an_alarm_that_is_over_or_of_somebody_else_changes_nothing(recovering: Recovering) -> None:
+    assert recovering.ring(alarm="headrace-other/unhealthy").remedy == "none"
+    assert recovering.ring(alarm=f"{ENDPOINT}/server-errors").remedy == "none"
+    assert recovering.records() == []
+    recovering.alarmed.states[f"{ENDPOINT}/server-errors"] = "OK"
+    verdict = recovering.ring()
+    assert (verdict.remedy, verdict.rejection) == ("wait", None)
+
+
+def test_paused_people_are_told_and_nothing_happens(recovering: Recovering) -> None:
+    recovering.here.ledger.update(Key(pk="endpoints", sk=ENDPOINT), {"paused": "by Ann"})
+    verdict = recovering.ring()
+    assert verdict.remedy == "wait"
+    assert verdict.chosen is not None
+    assert verdict.chosen.reasons == ["automation is paused: by Ann"]
+
+
+def test_a_model_without_an_endpoint_waits(recovering: Recovering) -> None:
+    recovering.here.ledger.put(EndpointRecord(model=MODEL, endpoint=ENDPOINT))
+    assert recovering.ring().remedy == "wait"
