@@ -131,15 +131,17 @@ class Endpoints:
 
     def statuses(self, name: str) -> list[tuple[str, str]]:
         """The pending variants' statuses that events told, each once."""
-        told = []
+        told: list[tuple[str, str]] = []
         for kind, detail, _ in self.cloud.events:
-            if kind == "SageMaker Endpoint Deployment State Change":
-                assert detail["EndpointStatus"] == "UPDATING"
-                variants = detail["PendingDeploymentSummary"]["ProductionVariants"]
-                status = variants[0]["VariantStatus"][0]
-                shown = (status["Status"], status["StatusMessage"])
-                if detail["EndpointName"] == name and shown not in told[-1:]:
-                    told.append(shown)
+            is_deployment = kind == "SageMaker Endpoint Deployment State Change"
+            if not is_deployment or detail["EndpointName"] != name:
+                continue
+            assert detail["EndpointStatus"] == "UPDATING"
+            variants = detail["PendingDeploymentSummary"]["ProductionVariants"]
+            status = variants[0]["VariantStatus"][0]
+            shown = (status["Status"], status["StatusMessage"])
+            if shown not in told[-1:]:
+                told.append(shown)
         return told
 
 
