@@ -178,12 +178,12 @@ class LabelingJobs(Family):
 
     def _advance(self, name: str) -> bool:
         """Do what can be done, and wait for more; return whether there is more to come."""
+        wake = self._wakes[name]
+        wake.clear()  # before anything is read, so that what changes from here on wakes it
         job = self.resources.get(name)
         run = LabelingRun(
             self.context, self._items, job, lambda task, state: self._tasks.tell(job, task, state)
         )
-        wake = self._wakes[name]
-        wake.clear()
         if job["LabelingJobStatus"] == "Stopping":
             self._finish(run, "Stopped")
             return False
@@ -266,8 +266,10 @@ def _if_running(status: str) -> Any:
 def _check(request: Record) -> None:
     """Refuse what AWS refuses, and what is not done here."""
     attribute = request["LabelAttributeName"]
-    if attribute.endswith(("-metadata", "-ref")):
-        raise invalid(f'LabelAttributeName "{attribute}" must not end with -metadata or -ref.')
+    if "-metadata" in attribute or attribute.endswith("-ref"):
+        raise invalid(
+            f'LabelAttributeName "{attribute}" must not contain -metadata nor end with -ref.'
+        )
     if "S3DataSource" not in request["InputConfig"]["DataSource"]:
         raise not_implemented("A streaming labeling job (SnsDataSource)")
     if "LabelingJobAlgorithmsConfig" in request:

@@ -42,8 +42,8 @@ def test_workforce_and_teams(service: SageMaker) -> None:
 @pytest.mark.parametrize(
     ("change", "human", "message"),
     [
-        ({"LabelAttributeName": "mood-metadata"}, {}, "must not end with"),
-        ({"LabelAttributeName": "mood-ref"}, {}, "must not end with"),
+        ({"LabelAttributeName": "mood-metadata-1"}, {}, "must not contain -metadata"),
+        ({"LabelAttributeName": "mood-ref"}, {}, "nor end with -ref"),
         ({}, {"NumberOfHumanWorkersPerDataObject": 10}, "less than or equal to 9"),
         ({}, {"TaskTimeLimitInSeconds": 28801}, "at most 28800"),
         ({}, {"WorkteamArn": TEAM.replace("people", "nobody")}, "nobody does not exist"),
