@@ -86,7 +86,7 @@ class HyperParameterTuningJobs(JobFamily):
     @operation
     def describe_hyper_parameter_tuning_job(self, request: Record) -> Record:
         """Describe a job with its counters and best training job of now."""
-        return self._shown(self.resources.describe(request))
+        return definitions.shown(self._shown(self.resources.describe(request)))
 
     @operation
     def list_hyper_parameter_tuning_jobs(self, request: Record) -> Record:

@@ -88,6 +88,23 @@ def parse(request: Record) -> list[Definition]:
     return found
 
 
+def shown(record: Record) -> Record:
+    """Return a tuning job with the hyperparameter that it adds to its definitions.
+
+    It is where the SDK's HyperparameterTuner.attach takes it away from.
+    """
+    metrics = [each.metric for each in parse(record)]
+    several = record.get("TrainingJobDefinitions")
+    given = several or [record["TrainingJobDefinition"]]
+    definitions = [
+        {**each, "StaticHyperParameters": {**each.get("StaticHyperParameters", {}), OBJECTIVE: to}}
+        for each, to in zip(given, metrics, strict=True)
+    ]
+    if several:
+        return {**record, "TrainingJobDefinitions": definitions}
+    return {**record, "TrainingJobDefinition": definitions[0]}
+
+
 def _definition(given: Record, config: Record, is_one_of_several: bool) -> Definition:
     objective = given.get("TuningObjective") or config.get("HyperParameterTuningJobObjective")
     wanted = given.get("HyperParameterRanges") or config.get("ParameterRanges")

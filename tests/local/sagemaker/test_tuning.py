@@ -112,6 +112,10 @@ def test_training_jobs_are_made_listed_and_compared(clients: Clients, name: str)
         "Stopped": 0,
     }
     assert ended["ObjectiveStatusCounters"] == {"Succeeded": 3, "Pending": 0, "Failed": 0}
+    assert ended["TrainingJobDefinition"]["StaticHyperParameters"] == {
+        "colour": "green",
+        "_tuning_objective_metric": "loss",
+    }
     first, *others = children(clients, name, SortBy="FinalObjectiveMetricValue")
     assert [loss(first)] == sorted([loss(first), *map(loss, others)])[:1]
     assert ended["BestTrainingJob"] == first
