@@ -140,11 +140,6 @@ class Workteams(Family):
         self.resources.delete(team["WorkteamName"])
         return {"Success": True}
 
-    @operation
-    def describe_subscribed_workteam(self, request: Record) -> None:
-        """Refuse vendors' teams."""
-        raise not_implemented(f"The vendor's work team {request['WorkteamArn']}")
-
 
 def add_workforce(workforces: Resources, request: Record) -> Record:
     """Create a workforce, active at once."""

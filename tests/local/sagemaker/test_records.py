@@ -1,7 +1,12 @@
-"""What is told of jobs and requests: events, metrics, captured records. Facts: §2.9, §2.10, §12."""
+"""What is told of jobs and requests: events, metrics, captured records.
+
+AWS: "Events for SageMaker AI jobs and endpoints", "Amazon SageMaker AI metrics in Amazon
+CloudWatch", "Data capture"; the variables are those of the SageMaker Training Toolkit.
+"""
 
 import base64
 import datetime as dt
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +15,8 @@ from local.sagemaker import SageMaker, events, toolkit
 from local.sagemaker.hosting.capture import Exchange, record_of
 from local.sagemaker.hosting.connection import Response
 from local.sagemaker.hosting.measures import Measures
+from local.sagemaker.hosts import Hosts
+from local.sagemaker.logs import Logs
 from tests.local.sagemaker.conftest import ROLE, SCRIPT, MemoryCloud
 
 
@@ -143,7 +150,9 @@ def test_variables_of_the_training_toolkit() -> None:
             "sagemaker_program": '"train.py"',
         },
     }
-    variables = toolkit.training_variables("/opt/ml", job)
+    logs = Logs(MemoryCloud())
+    hosts = Hosts(Path("/tree"), "/aws/sagemaker/TrainingJobs", "t", logs, count=2).hosts
+    variables = toolkit.training_variables("/opt/ml", hosts[1], job)
     assert variables["SM_MODEL_DIR"] == "/opt/ml/model"
     assert variables["SM_OUTPUT_DATA_DIR"] == "/opt/ml/output/data"
     assert variables["SM_CHANNELS"] == '["train-set"]'
@@ -152,6 +161,8 @@ def test_variables_of_the_training_toolkit() -> None:
     assert variables["SM_HP_COLUMNS"] == '["a", "b"]'
     assert variables["SM_HP_NAME"] == "plain"
     assert variables["SM_MODULE_NAME"] == "train"
-    assert variables["SM_CURRENT_HOST"] == "algo-1"
-    assert variables["SM_HOSTS"] == '["algo-1"]'
+    assert variables["SM_CURRENT_HOST"] == "algo-2"
+    assert variables["SM_CURRENT_HOST_RANK"] == "1"
+    assert variables["SM_MASTER_ADDR"] == "algo-1"
+    assert variables["SM_HOSTS"] == '["algo-1", "algo-2"]'
     assert '"max-depth": 3' in variables["SM_HPS"]
