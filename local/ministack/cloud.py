@@ -1,6 +1,7 @@
 """The rest of the local AWS, as our SageMaker sees it (`local.sagemaker.cloud.Cloud`)."""
 
 import json
+import time
 from typing import Any
 
 from ministack.core.responses import request_scope
@@ -20,7 +21,7 @@ class LocalCloud:
         self.region = settings.region
         self.account_id = settings.account_id
         self.endpoint_url = f"http://127.0.0.1:{settings.port}"
-        guard.expect(hasattr(cloudwatch, "record_metric"), "cloudwatch.record_metric is missing")
+        guard.expect(hasattr(cloudwatch, "_store_datum"), "cloudwatch._store_datum is missing")
         guard.expect(hasattr(cloudwatch_logs, "_put_log_events"), "cloudwatch_logs._put_log_events")
 
     def emit(self, detail_type: str, detail: dict[str, Any], resources: list[str]) -> None:
@@ -49,11 +50,17 @@ class LocalCloud:
         """Take CloudWatch `MetricData` entries: Value, Values with Counts, or StatisticValues."""
         with self._scope():
             for entry in metric_data:
-                names = {each["Name"]: each["Value"] for each in entry.get("Dimensions", [])}
-                for value in _values(entry):
-                    cloudwatch.record_metric(
-                        namespace, entry["MetricName"], value, entry.get("Unit", "None"), names
-                    )
+                cloudwatch._store_datum(
+                    namespace,
+                    entry["MetricName"],
+                    {each["Name"]: each["Value"] for each in entry.get("Dimensions", [])},
+                    cloudwatch._parse_ts(entry.get("Timestamp")) or time.time(),
+                    entry.get("Unit", "None"),
+                    entry.get("Value"),
+                    entry.get("Values"),
+                    entry.get("Counts"),
+                    entry.get("StatisticValues"),
+                )
             cloudwatch._evaluate_all_alarms()
 
     def role_credentials(self, role_arn: str, session: str) -> dict[str, str]:
@@ -67,15 +74,3 @@ class LocalCloud:
     def _scope(self) -> Any:
         instance.activity.set()
         return request_scope(self.account_id, self.region)
-
-
-def _values(entry: dict[str, Any]) -> list[float]:
-    if "Value" in entry:
-        return [entry["Value"]]
-    if "Values" in entry:
-        counts = entry.get("Counts") or [1] * len(entry["Values"])
-        pairs = zip(entry["Values"], counts, strict=True)
-        return [value for value, count in pairs for _ in range(int(count))]
-    statistics = entry["StatisticValues"]
-    mean = statistics["Sum"] / statistics["SampleCount"]
-    return [statistics["Minimum"], statistics["Maximum"], mean][: int(statistics["SampleCount"])]

@@ -26,6 +26,7 @@ from local.ministack.runtime import Front, Request
 _HEAD = 32 * 1024
 _BODY = 8 * 2**20  # bytes: more than any invocation may have
 _OURS = b"POST /endpoints/"
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _log = logging.getLogger(__name__)
 
 
@@ -207,7 +208,7 @@ class Door(asyncio.Protocol):
         if request.headers.get("connection", "").lower() == "close":
             self._closing = True
         lines = [
-            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+            f"HTTP/1.1 {status} {_PHRASES.get(status, '')}",
             f"date: {_date(int(time.time()))}",
         ]
         lines += [f"{name}: {value}" for name, value in headers.items()]

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 KIND = "AsynchronousInvocation"
 _PAUSE = 0.2  # seconds between two looks at a backlog that no instance takes
+_QUIET = 60.0  # seconds between two measures of an empty queue
 _CLOSE = 5.0
 logger = logging.getLogger(__name__)
 Answer = tuple[int, dict[str, str], bytes]
@@ -50,6 +51,7 @@ class Asynchronous:
         self._measures = measures
         self._waiting: dict[str, dict[str, Record]] = defaultdict(dict)
         self._under_way: Counter[int] = Counter()
+        self._quiet: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._wake = asyncio.Event()
@@ -85,6 +87,9 @@ class Asynchronous:
             if "AsyncInferenceConfig" not in fleet.deployment["config"]:
                 continue
             waiting = list(self._waiting[name].values())
+            if not waiting and now - self._quiet.get(name, 0.0) < _QUIET:
+                continue
+            self._quiet[name] = 0.0 if waiting else now
             ready = sum(replica.ready for replica in fleet.replicas)
             oldest = min((record["received"] for record in waiting), default=now)
             values = [

@@ -32,7 +32,7 @@ _NOT_HERE = {
     "session-id": "SessionId",
 }
 _CUSTOM_ATTRIBUTES = 1024
-_USAGE_EVERY = 5  # deliveries of metrics: reading /proc costs milliseconds
+_USAGE_EVERY = 30  # deliveries of metrics: once a minute, as AWS does
 _STREAM_SECONDS = 480.0  # "8 minutes for streaming responses" (InvokeEndpointWithResponseStream)
 Answer = tuple[int, dict[str, str], bytes | AsyncIterator[bytes]]
 logger = logging.getLogger(__name__)

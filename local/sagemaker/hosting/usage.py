@@ -42,15 +42,17 @@ class Usage:
         self._interval = interval
         self._sampled = time.monotonic()
         self._before: dict[int, int] = {}
+        self._loaded: dict[tuple[str, str], int] = {}
 
     def sample(self, fleets: Iterable[Fleet]) -> None:
         """Note what the containers of fleets use."""
         variants = [(fleet.endpoint, each) for fleet in fleets for each in fleet.all_variants]
         for endpoint, variant in variants:
             many = [each for each in containers_of(variant) if isinstance(each, MultiModel)]
-            if many:
-                count = float(sum(container.loaded for container in many))
-                self._measures.add(endpoint, variant.name, [("LoadedModelCount", count)])
+            count = sum(container.loaded for container in many)
+            if many and self._loaded.get((endpoint, variant.name)) != count:
+                self._loaded[endpoint, variant.name] = count
+                self._measures.add(endpoint, variant.name, [("LoadedModelCount", float(count))])
         passed = time.monotonic() - self._sampled
         if passed < self._interval or not variants:
             return
