@@ -71,6 +71,11 @@ class AutoScaling:
         found = [Variant.of(target) for target in self._store.all("ScalableTarget")]
         return {variant.name for variant in found if variant.endpoint == endpoint}
 
+    @property
+    def operations(self) -> frozenset[str]:
+        """The operations that run here."""
+        return frozenset(self._handlers)
+
     def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """Answer an operation. Raises ServiceError."""
         if shapes.operation_model(operation, _SERVICE) is None:

@@ -18,14 +18,9 @@ from ministack.core import iam_evaluator, responses, router
 from local.ministack import guard
 from local.ministack.signature import matches
 from local.sagemaker import SageMaker
-from local.sagemaker.hosting.invocation import Answer
+from local.sagemaker.hosting.invocation import Answer, Runtime
 
 _ROUTE = re.compile(r"/endpoints/([A-Za-z0-9-]+)/([a-z-]+)")
-_ACTIONS = {
-    "invocations": "InvokeEndpoint",
-    "async-invocations": "InvokeEndpointAsync",
-    "invocations-response-stream": "InvokeEndpointWithResponseStream",
-}
 _SIGNED = "AWS4-HMAC-SHA256 Credential="
 _SCOPE = "/sagemaker/aws4_request"
 _TARGET_MODEL = "x-amzn-sagemaker-target-model"
@@ -64,7 +59,7 @@ class Front:
         return (
             found is not None
             and method == "POST"
-            and found[2] in _ACTIONS
+            and found[2] in Runtime.operations
             and authorization.startswith(_SIGNED)
             and _SCOPE in authorization
         )
@@ -95,7 +90,7 @@ class Front:
         iam_evaluator.pin_signed_body(request.body)
         denied = app._enforce_data_plane(
             "sagemaker",
-            f"sagemaker:{_ACTIONS[operation]}",
+            f"sagemaker:{Runtime.operations[operation]}",
             headers,
             {},
             str(uuid.uuid4()),

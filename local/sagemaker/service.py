@@ -13,7 +13,7 @@ from typing import Any
 from local.sagemaker import rest, shapes
 from local.sagemaker.cloud import Cloud
 from local.sagemaker.errors import ServiceError, not_implemented
-from local.sagemaker.families.base import Context, Family
+from local.sagemaker.families.base import Context, Family, Operations
 from local.sagemaker.families.endpoint_configs import EndpointConfigs
 from local.sagemaker.families.endpoints import Endpoints
 from local.sagemaker.families.experiments import Experiments, Metrics, TrialComponents, Trials
@@ -52,7 +52,8 @@ class SageMaker:
     """SageMaker on this machine, with its state in a folder.
 
     `call` and `handle` may be used from any thread or event loop; `handle` should be used from one
-    event loop at a time. Nothing in `call` waits for S3 or for a container.
+    event loop at a time. Nothing in `call` waits for S3 or for a container. `answering` holds what
+    the operations were gathered from; endpoints are invoked through `hosting.invocation.Runtime`.
     """
 
     def __init__(self, state: Path, cloud: Cloud, settings: Settings | None = None) -> None:
@@ -100,16 +101,17 @@ class SageMaker:
             Trials(self._context),
             components,
         ]
-        self._handlers: dict[str, Handler] = Tags(self._context).operations()
-        for others in (
-            FeatureRecords(features),
+        self.answering: tuple[Operations, ...] = (
+            *self._families,
             Associations(self._context),
             Metrics(self._context, components),
+            FeatureRecords(features),
             Search(self._context),
-        ):
-            self._handlers |= others.operations()
-        for family in self._families:
-            self._handlers |= family.operations()
+            Tags(self._context),
+        )
+        self._handlers: dict[str, Handler] = {}
+        for each in self.answering:
+            self._handlers |= each.operations()
         self._context.observers.append(Observer(self._context))
 
     def start(self) -> None:

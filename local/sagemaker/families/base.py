@@ -72,7 +72,22 @@ def operations_of(family: object) -> dict[str, Handler]:
     }
 
 
-class Family:
+class Operations:
+    """Methods marked `@operation`, gathered by the operations' names.
+
+    `make docs` lists them in docs/local-operations.md, beside the first lines of the subclass's
+    docstring.
+    """
+
+    stored_only: ClassVar[frozenset[str]] = frozenset()
+    """Operations that are accepted and kept, while nothing here acts on them as AWS does."""
+
+    def operations(self) -> dict[str, Handler]:
+        """Return every operation by its name."""
+        return operations_of(self)
+
+
+class Family(Operations):
     """Operations on one kind of resource.
 
     Describe, List and Delete come from the kind, those named in `generic`; a method marked
@@ -110,7 +125,7 @@ class Family:
         }
         named = {"List": kind.lists}
         handlers = {named.get(verb, verb + kind.name): derived[verb] for verb in self.generic}
-        return {**handlers, **operations_of(self)}
+        return {**handlers, **super().operations()}
 
     def _delete(self, request: Record) -> None:
         self.resources.delete(request[self.kind.key])

@@ -24,7 +24,7 @@ _REFUSED_OF_VARIANT = ("InstancePools", "ManagedInstanceScaling")
 
 
 class EndpointConfigs(Family):
-    """Operations on endpoint configs."""
+    """Endpoint configurations: what an endpoint serves, on how many instances, and how."""
 
     kind = KIND
 

@@ -20,7 +20,10 @@ _VARIANTS = ("ProductionVariants", "ShadowProductionVariants")
 
 
 class Endpoints(Family):
-    """Operations on endpoints. `Deployments` carries them out and says what a record holds."""
+    """Endpoints: serving containers, and updates that shift traffic between them.
+
+    `Deployments` carries the operations out and says what a record holds.
+    """
 
     kind = Kind(
         name="Endpoint",

@@ -8,9 +8,9 @@ from collections import defaultdict
 from typing import Any
 
 from local.sagemaker.errors import ServiceError, invalid
-from local.sagemaker.families.base import Context, operation, operations_of
+from local.sagemaker.families.base import Context, Operations, operation
 from local.sagemaker.families.lineage import EntityFamily, kind
-from local.sagemaker.resources import Handler, Resources
+from local.sagemaker.resources import Resources
 from local.sagemaker.store import Record
 
 _EXPERIMENT = kind("Experiment", "experiment")
@@ -28,7 +28,7 @@ _STATISTICS: dict[str, Any] = {
 
 
 class Experiments(EntityFamily):
-    """Operations on experiments."""
+    """Experiments, which hold trials."""
 
     kind = _EXPERIMENT
 
@@ -41,7 +41,7 @@ class Experiments(EntityFamily):
 
 
 class Trials(EntityFamily):
-    """Operations on trials."""
+    """Trials, which hold components."""
 
     kind = _TRIAL
 
@@ -72,7 +72,7 @@ class Trials(EntityFamily):
 
 
 class TrialComponents(EntityFamily):
-    """Operations on components; a record keeps the names of its trials and its raw metrics."""
+    """Trial components; a record keeps the names of its trials and its raw metrics."""
 
     kind = _COMPONENT
 
@@ -142,16 +142,12 @@ class TrialComponents(EntityFamily):
         return {**self.resources.update(name, change), "TrialArn": trial["TrialArn"]}
 
 
-class Metrics:
-    """The operations of SageMaker Metrics, on components of trials."""
+class Metrics(Operations):
+    """Metrics of trial components, in batches."""
 
     def __init__(self, context: Context, components: TrialComponents) -> None:
         self._store = context.store
         self._components = components.resources
-
-    def operations(self) -> dict[str, Handler]:
-        """Return both operations by name."""
-        return operations_of(self)
 
     @operation
     def batch_put_metrics(self, request: Record) -> Record:

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class FeatureGroups(Family):
-    """Operations on feature groups.
+    """Feature groups, with an online store, an offline store, or both.
 
     A record keeps `_folder`, the name of its offline store's folder (see RecordStore), and
     `_described`, what UpdateFeatureMetadata said of each feature.

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from local.sagemaker.errors import ServiceError
-from local.sagemaker.families.base import operation, operations_of
+from local.sagemaker.families.base import Operations, operation
 from local.sagemaker.families.feature_groups import FeatureGroups
 from local.sagemaker.families.feature_values import (
     Schema,
@@ -26,7 +26,6 @@ from local.sagemaker.families.feature_values import (
 )
 from local.sagemaker.offline_store import timestamp
 from local.sagemaker.record_store import Online
-from local.sagemaker.resources import Handler
 from local.sagemaker.store import Record
 
 _GROUPS = 10  # of one BatchGetRecord ("Quotas, naming rules and data types")
@@ -35,8 +34,8 @@ _LISTED = 100
 _EXPIRED_AT_ONCE = 10_000
 
 
-class FeatureRecords:
-    """Operations on records."""
+class FeatureRecords(Operations):
+    """Records of feature groups, online and offline."""
 
     def __init__(self, groups: FeatureGroups) -> None:
         self._groups = groups
@@ -45,10 +44,6 @@ class FeatureRecords:
         self._lock = threading.Lock()
         groups.each_time = self.expire
         groups.on_change = self._forget
-
-    def operations(self) -> dict[str, Handler]:
-        """Return every operation by its name."""
-        return operations_of(self)
 
     @operation
     def put_record(self, request: Record) -> None:

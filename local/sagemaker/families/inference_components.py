@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class InferenceComponents(Family):
-    """Operations on inference components.
+    """Inference components: models with copies of their own on an endpoint's instances.
 
     A record keeps `_deployment`, the model as it was when its copies were started, and while it is
     updated `_pending`, what will replace it. Work runs in the background and ends in a status.

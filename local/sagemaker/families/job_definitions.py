@@ -58,28 +58,28 @@ class JobDefinitions(Family):
 
 
 class DataQualityJobDefinitions(JobDefinitions):
-    """Operations on data quality job definitions."""
+    """Definitions of data quality jobs, which monitoring schedules run."""
 
     monitoring_type = "DataQuality"
     kind = _kind(monitoring_type, "data-quality")
 
 
 class ModelQualityJobDefinitions(JobDefinitions):
-    """Operations on model quality job definitions."""
+    """Definitions of model quality jobs, which monitoring schedules run."""
 
     monitoring_type = "ModelQuality"
     kind = _kind(monitoring_type, "model-quality")
 
 
 class ModelBiasJobDefinitions(JobDefinitions):
-    """Operations on model bias job definitions."""
+    """Definitions of model bias jobs, which monitoring schedules run."""
 
     monitoring_type = "ModelBias"
     kind = _kind(monitoring_type, "model-bias")
 
 
 class ModelExplainabilityJobDefinitions(JobDefinitions):
-    """Operations on model explainability job definitions."""
+    """Definitions of model explainability jobs, which monitoring schedules run."""
 
     monitoring_type = "ModelExplainability"
     kind = _kind(monitoring_type, "model-explainability")

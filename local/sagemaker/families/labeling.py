@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class LabelingJobs(Family):
-    """Operations on labeling jobs."""
+    """Labeling jobs, whose tasks people or tests answer."""
 
     kind = Kind(
         name="LabelingJob",

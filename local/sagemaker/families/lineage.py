@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 
 from local.sagemaker.errors import ServiceError, invalid
-from local.sagemaker.families.base import Context, Family, operation, operations_of
+from local.sagemaker.families.base import Context, Family, Operations, operation
 from local.sagemaker.families.lineage_query import Vertex, query
 from local.sagemaker.resources import Handler, Kind, paginate
 from local.sagemaker.store import Record
@@ -92,19 +92,19 @@ class EntityFamily(Family):
 
 
 class Actions(EntityFamily):
-    """Operations on actions."""
+    """Actions: what was done, such as an approval or a deployment."""
 
     kind = kind("Action", "action")
 
 
 class Contexts(EntityFamily):
-    """Operations on contexts."""
+    """Contexts: what other entities of lineage belong to, such as an endpoint."""
 
     kind = kind("Context", "context")
 
 
 class Artifacts(EntityFamily):
-    """Operations on artifacts; there is one for each SourceUri."""
+    """Artifacts: data, images and models, one for each SourceUri."""
 
     kind = kind("Artifact", "artifact")
 
@@ -140,15 +140,11 @@ class Artifacts(EntityFamily):
         return super().remove({"ArtifactName": request["ArtifactArn"]})
 
 
-class Associations:
-    """Operations on associations, and queries along them."""
+class Associations(Operations):
+    """Associations between entities of lineage, and queries along them."""
 
     def __init__(self, context: Context) -> None:
         self._store = context.store
-
-    def operations(self) -> dict[str, Handler]:
-        """Return every operation by its name."""
-        return operations_of(self)
 
     @operation
     def add_association(self, request: Record) -> Record:

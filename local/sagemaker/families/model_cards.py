@@ -26,7 +26,7 @@ _METADATA = {
 
 
 class ModelCards(Family):
-    """Operations on model cards; a record is of the latest version."""
+    """Model cards and their versions; a record is of the latest."""
 
     kind = Kind(
         name="ModelCard",

@@ -12,7 +12,7 @@ from local.sagemaker.store import Record
 
 
 class Models(Family):
-    """Operations on models."""
+    """Models: the containers that an endpoint or a transform job starts."""
 
     kind = Kind(
         name="Model",

@@ -42,10 +42,11 @@ class _Executions(Kind):
 
 
 class MonitoringSchedules(Family):
-    """Operations on schedules. An execution is a record of its own, kept when its schedule goes.
+    """Monitoring schedules and their executions. Alerts are never made.
 
-    Its `_due` says when its next job is to be started, if one is; `_merged`, whether that is the
-    monitoring job, or the one that joins ground truth first; `_job` names the last one.
+    An execution is a record of its own, kept when its schedule goes. Its `_due` says when its next
+    job is to be started, if one is; `_merged`, whether that is the monitoring job, or the one that
+    joins ground truth first; `_job` names the last one.
     """
 
     kind = Kind(
@@ -58,6 +59,7 @@ class MonitoringSchedules(Family):
         order="Descending",
         status="MonitoringScheduleStatus",
     )
+    stored_only = frozenset({"ListMonitoringAlerts"})
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

@@ -20,7 +20,7 @@ _ROOT = "/opt/ml/processing"
 
 
 class ProcessingJobs(JobFamily):
-    """Operations on processing jobs."""
+    """Processing jobs: containers' programs between inputs and outputs in S3."""
 
     kind = Kind(
         name="ProcessingJob",

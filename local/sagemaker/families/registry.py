@@ -46,9 +46,10 @@ _CHANGEABLE = (
 
 
 class ModelPackageGroups(Family):
-    """Operations on groups."""
+    """Groups of model packages. Their policies are not enforced: there is one account."""
 
     kind = GROUP
+    stored_only = frozenset(f"{verb}ModelPackageGroupPolicy" for verb in ("Put", "Get", "Delete"))
 
     @operation
     def create_model_package_group(self, request: Record) -> Record:
@@ -114,7 +115,7 @@ class ModelPackageGroups(Family):
 
 
 class ModelPackages(Family):
-    """Operations on packages, versioned (in a group) or not."""
+    """Model packages with their approval, versioned (in a group) or not."""
 
     kind = KIND
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from local.sagemaker import shapes
 from local.sagemaker.errors import invalid, not_implemented
-from local.sagemaker.families.base import Context, operation, operations_of
-from local.sagemaker.resources import Handler, paginate
+from local.sagemaker.families.base import Context, Operations, operation
+from local.sagemaker.resources import paginate
 from local.sagemaker.store import Record
 
 # What is searched -> the kind of its records, and the member of a SearchRecord that shows them.
@@ -39,15 +39,11 @@ _ORDER: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-class Search:
-    """The operation Search."""
+class Search(Operations):
+    """Search, by any property of a resource."""
 
     def __init__(self, context: Context) -> None:
         self._store = context.store
-
-    def operations(self) -> dict[str, Handler]:
-        """Return the operation by its name."""
-        return operations_of(self)
 
     @operation
     def search(self, request: Record) -> Record:

@@ -5,27 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from local.sagemaker.errors import ServiceError, invalid
-from local.sagemaker.families.base import Context
-from local.sagemaker.resources import Handler, merge_tags, paginate
+from local.sagemaker.families.base import Context, Operations, operation
+from local.sagemaker.resources import merge_tags, paginate
 from local.sagemaker.store import Record
 
 _PAGE = 50  # ListTags: MaxResults is at least 50
 
 
-class Tags:
-    """AddTags, ListTags and DeleteTags; a resource's tags are part of its record."""
+class Tags(Operations):
+    """Tags of any resource that lives here; they are part of its record."""
 
     def __init__(self, context: Context) -> None:
         self._store = context.store
 
-    def start(self) -> None:
-        """Nothing runs."""
-
-    def operations(self) -> dict[str, Handler]:
-        """Return the three operations."""
-        return {"AddTags": self.add, "ListTags": self.list, "DeleteTags": self.delete}
-
-    def add(self, request: Record) -> Record:
+    @operation
+    def add_tags(self, request: Record) -> Record:
         """Add tags; a key that exists takes the new value."""
 
         def change(record: Record) -> None:
@@ -33,7 +27,8 @@ class Tags:
 
         return self._update(request["ResourceArn"], change)
 
-    def delete(self, request: Record) -> Record:
+    @operation
+    def delete_tags(self, request: Record) -> Record:
         """Remove tags by key."""
 
         def change(record: Record) -> None:
@@ -42,7 +37,8 @@ class Tags:
 
         return self._update(request["ResourceArn"], change)
 
-    def list(self, request: Record) -> Record:
+    @operation
+    def list_tags(self, request: Record) -> Record:
         """List a page of tags, by key."""
         found = self._store.find(request["ResourceArn"])
         record = self._store.get(*found) if found else None

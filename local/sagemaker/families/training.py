@@ -41,7 +41,7 @@ _MESSAGES = {
 
 
 class TrainingJobs(JobFamily):
-    """Operations on training jobs."""
+    """Training jobs: containers' programs, run as processes."""
 
     kind = Kind(
         name="TrainingJob",

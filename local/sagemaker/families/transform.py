@@ -27,7 +27,7 @@ _PROCESSING = {"InputFilter": "$", "OutputFilter": "$", "JoinSource": "None"}
 
 
 class TransformJobs(JobFamily):
-    """Operations on batch transform jobs. SageMaker has none that deletes one."""
+    """Batch transform jobs: a model's containers asked for every record of a data set."""
 
     kind = Kind(
         name="TransformJob",

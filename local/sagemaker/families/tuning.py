@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class HyperParameterTuningJobs(JobFamily):
-    """Operations on tuning jobs."""
+    """Tuning jobs, which search for the best hyperparameters by training jobs."""
 
     kind = Kind(
         name="HyperParameterTuningJob",

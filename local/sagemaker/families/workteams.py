@@ -38,10 +38,14 @@ def team_of(teams: Resources, arn: str) -> Record:
 
 
 class Workforces(Family):
-    """Operations on the region's workforce: there can be one."""
+    """The region's workforce: there can be one. Who is in it is not checked."""
 
     kind = _WORKFORCE
     generic = ()
+    stored_only = frozenset(
+        f"{verb}Workforce{'s' * (verb == 'List')}"
+        for verb in ("Create", "Describe", "List", "Update", "Delete")
+    )
 
     @operation
     def create_workforce(self, request: Record) -> Record:
@@ -81,7 +85,7 @@ class Workforces(Family):
 
 
 class Workteams(Family):
-    """Operations on private work teams."""
+    """Private work teams, to whom labeling jobs give tasks."""
 
     kind = WORKTEAM
     generic = ()

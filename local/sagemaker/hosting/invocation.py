@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import unquote
 
 from local.sagemaker import shapes
@@ -40,6 +40,13 @@ logger = logging.getLogger(__name__)
 
 class Runtime:
     """The endpoints in service, and requests to them."""
+
+    operations: ClassVar[dict[str, str]] = {
+        "invocations": "InvokeEndpoint",
+        "async-invocations": "InvokeEndpointAsync",
+        "invocations-response-stream": "InvokeEndpointWithResponseStream",
+    }
+    """The operations by the last part of their paths."""
 
     def __init__(self, context: Context) -> None:
         self.fleets: dict[str, Fleet] = {}
