@@ -8,12 +8,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from reference import cli, events, model_yaml, settings
+from reference import cli, events, model_yaml, operations, settings
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
     "docs/cli.md": cli.page,
     "docs/events.md": events.page,
+    "docs/local-operations.md": operations.page,
     "docs/model-yaml.md": model_yaml.page,
     "docs/settings.md": settings.page,
     "schema/model.schema.json": model_yaml.schema_text,

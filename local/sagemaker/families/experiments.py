@@ -72,7 +72,10 @@ class Trials(EntityFamily):
 
 
 class TrialComponents(EntityFamily):
-    """Trial components; a record keeps the names of its trials and its raw metrics."""
+    """Trial components, in any number of trials.
+
+    A record keeps the names of its trials and its raw metrics.
+    """
 
     kind = _COMPONENT
 

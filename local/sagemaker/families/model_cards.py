@@ -26,7 +26,10 @@ _METADATA = {
 
 
 class ModelCards(Family):
-    """Model cards and their versions; a record is of the latest."""
+    """Model cards and their versions.
+
+    A record is of the latest version.
+    """
 
     kind = Kind(
         name="ModelCard",

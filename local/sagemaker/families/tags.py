@@ -13,7 +13,10 @@ _PAGE = 50  # ListTags: MaxResults is at least 50
 
 
 class Tags(Operations):
-    """Tags of any resource that lives here; they are part of its record."""
+    """Tags of any resource that lives here.
+
+    They are part of its record.
+    """
 
     def __init__(self, context: Context) -> None:
         self._store = context.store
