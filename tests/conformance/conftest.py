@@ -12,12 +12,23 @@ from tests.local.conftest import LocalAws
 _AT_ONCE = 4
 _HEAD = """# Conformance
 
-Unmodified clients against the local AWS, as `make conformance` last ran them. Each client has an
-environment of its own, and its scripts (`tests/conformance/clients/`) are what a user would write;
-they check what comes of every call. The clients reach loopback only: an audit hook in their
-interpreters refuses and reports every other connection and every look-up of a name.
+Unmodified clients against the local AWS, as `make conformance` last played them; the run writes
+this page. Each client has an environment of its own, and its scripts (`tests/conformance/clients/`)
+are what a user would write; they check what comes of every call. The clients reach loopback only:
+an audit hook in their interpreters refuses every other connection and look-up of a name, and a
+scenario that tried one fails.
 
-This page is written by the run.
+What your own code needs beside credentials and a region:
+
+- `AWS_ENDPOINT_URL`, from `headrace up`. It is all that boto3, the AWS CLI and MLflow need.
+- The SageMaker SDKs ask STS, at AWS's own host, for the account when they choose a bucket: give
+  `Session(default_bucket=...)`, and the role as an ARN.
+- The SDKs report their use to AWS unless told not to: `SAGEMAKER_USER_CONFIG_OVERRIDE` names a file
+  such as `tests/conformance/inside/sagemaker.yaml`.
+- Time: the AWS CLI's waiters look every 30 to 120 s, SDK v2's deployments every 30 s; boto3's take
+  a `WaiterConfig`, SDK v3's a `poll`.
+- AWS's framework images run in local environments, which have less in them; see
+  [local mode](local-mode.md).
 """
 
 
@@ -68,10 +79,11 @@ OUTCOMES = pytest.StashKey[dict[tuple[Client, Path], Outcome]]()
 
 def table(outcomes: dict[tuple[Client, Path], Outcome]) -> str:
     """The page, in Markdown."""
-    lines = [_HEAD]
+    results = [row.result for outcome in outcomes.values() for row in outcome.rows]
+    lines = [_HEAD, f"Of {len(results)} calls, {results.count('works')} work.\n"]
     for client in CLIENTS:
-        lines += [f"## {client.title} {client.version}\n", "| scenario | call | result |"]
-        lines += ["|---|---|---|"]
+        lines += [f"## {client.title} {client.version}\n"]
+        lines += ["| scenario | call | result |", "|---|---|---|"]
         for script in client.scenarios:
             rows = outcomes[client, script].rows
             lines += [f"| {script.stem} | {row.call} | {row.result} |" for row in rows]

@@ -140,7 +140,6 @@ def environment(aws: LocalAws, client: Client, folder: Path) -> dict[str, str]:
         "ROLE": ROLE,
         "BUCKET": BUCKET,
         "STEPS": str(inside / "steps.sh"),
-        "DATA": str(HERE / "images"),
         "CONFORMANCE_STEPS": str(folder / "steps.jsonl"),
         "CONFORMANCE_REFUSED": str(folder / "refused.txt"),
     }
@@ -173,8 +172,7 @@ def judge(script: Path, folder: Path, code: int, said: str) -> Outcome:
     done = [json.loads(line) for line in steps.read_text().splitlines()] if steps.exists() else []
     rows = [Row(step["call"], step["bug"] or "works") for step in done]
     if code and rows:
-        lines = [line for line in said.splitlines() if line.strip()]
-        rows[-1] = Row(rows[-1].call, f"FAILS: {lines[-1][:200]}")
+        rows[-1] = Row(rows[-1].call, f"FAILS: {reason(said)}")
     rows += [Row(call, "not reached") for call in declared(script)[len(rows) :]]
     complaint = f"exit code {code}:\n{said[-6000:]}" if code else ""
     if refused.exists():
@@ -182,6 +180,13 @@ def judge(script: Path, folder: Path, code: int, said: str) -> Outcome:
     if not code and len(done) != len(declared(script)):
         complaint += f"\n{len(done)} steps were played of {len(declared(script))}"
     return Outcome(rows, complaint)
+
+
+def reason(said: str) -> str:
+    """The exception that ended a scenario, else what it said last."""
+    lines = [line for line in said.splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]
+    return (errors or lines or ["no output"])[-1][:200].replace("|", "\\|")
 
 
 def declared(script: Path) -> list[str]:

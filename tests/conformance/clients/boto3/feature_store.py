@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import time
 
 import boto3
 from botocore.exceptions import ClientError
@@ -39,6 +40,7 @@ sagemaker.create_feature_group(
 )
 group = {"FeatureGroupStatus": "Creating"}
 while group["FeatureGroupStatus"] == "Creating":
+    time.sleep(0.1)
     group = sagemaker.describe_feature_group(FeatureGroupName="boto3-features")
 assert group["FeatureGroupStatus"] == "Created", group
 assert isinstance(group["CreationTime"], dt.datetime)

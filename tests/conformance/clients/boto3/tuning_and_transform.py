@@ -1,6 +1,7 @@
 """Hyperparameter tuning and batch transform jobs, with their waiters and lists."""
 
 import os
+import time
 
 import boto3
 from steps import step
@@ -35,6 +36,7 @@ sagemaker.create_hyper_parameter_tuning_job(
 )
 job = {"HyperParameterTuningJobStatus": "InProgress"}
 while job["HyperParameterTuningJobStatus"] == "InProgress":
+    time.sleep(0.5)
     job = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName="boto3-tuning")
 assert job["HyperParameterTuningJobStatus"] == "Completed", job
 assert job["TrainingJobStatusCounters"]["Completed"] == 3, job

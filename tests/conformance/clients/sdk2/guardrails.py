@@ -1,6 +1,7 @@
 """A canary deployment through boto3 of an endpoint that the SDK made, and its rollback."""
 
 import os
+import time
 
 import boto3
 import sagemaker
@@ -61,7 +62,7 @@ def update(config):
                 "TrafficRoutingConfiguration": {
                     "Type": "CANARY",
                     "CanarySize": {"Type": "INSTANCE_COUNT", "Value": 1},
-                    "WaitIntervalInSeconds": 5,
+                    "WaitIntervalInSeconds": 8,
                 },
                 "TerminationWaitInSeconds": 2,
                 "MaximumExecutionTimeoutInSeconds": 600,
@@ -71,16 +72,22 @@ def update(config):
     )
 
 
+def states():
+    """What the variants of the new config are doing; empty when there is none."""
+    endpoint = client.describe_endpoint(EndpointName="sdk2-guardrails")
+    pending = endpoint.get("PendingDeploymentSummary", {}).get("ProductionVariants", [])
+    return {state["Status"] for each in pending for state in each.get("VariantStatus", [])}
+
+
 step("update_endpoint with CANARY; VariantStatus while it bakes")
 model("two").create(instance_type="ml.m5.large")
 session.create_endpoint_config("sdk2-guardrails-two", "sdk2-guardrails-two", 2, "ml.m5.large")
 update("sdk2-guardrails-two")
 seen = set()
 while client.describe_endpoint(EndpointName="sdk2-guardrails")["EndpointStatus"] == "Updating":
-    endpoint = client.describe_endpoint(EndpointName="sdk2-guardrails")
-    pending = endpoint.get("PendingDeploymentSummary", {}).get("ProductionVariants", [])
-    seen |= {state["Status"] for each in pending for state in each.get("VariantStatus", [])}
+    seen |= states()
     assert predictor.predict("x")["model"] in ("one", "two")
+    time.sleep(0.1)
 assert {"ActivatingTraffic", "Baking"} & seen, seen
 assert predictor.predict("x")["model"] == "two"
 
@@ -97,6 +104,8 @@ client.create_endpoint_config(
     ],
 )
 update("sdk2-guardrails-one")
+while "Baking" not in states():
+    time.sleep(0.1)
 cloudwatch.set_alarm_state(
     AlarmName="sdk2-guardrails", StateValue="ALARM", StateReason="to see the rollback"
 )
