@@ -30,8 +30,9 @@ logger = logging.getLogger(__name__)
 class AutoScaling:
     """Scalable targets, policies and scheduled actions of endpoint variants.
 
-    They are kept in the folder `state`. `sagemaker` carries out an operation of SageMaker. `period` is what a minute of the alarms of
-    target tracking lasts, in seconds. `call` and `handle` may be used from any thread.
+    They are kept in the folder `state`. `sagemaker` carries out an operation of SageMaker.
+    `period` is what a minute of the alarms of target tracking lasts, in seconds. `call` and
+    `handle` may be used from any thread.
     """
 
     def __init__(self, state: Path, sagemaker: Call, monitor: Monitor, period: float) -> None:
