@@ -262,6 +262,17 @@ class DeploymentRecord(Record):
         """Whether it has no verdict yet."""
         return self.status in ("queued", "deploying")
 
+    @property
+    def went_forward(self) -> bool:
+        """Whether it made a version serve that is newer than the one before."""
+        return self.status == "live" and (self.replaces_version or 0) < self.package_version
+
+    @property
+    def went_back(self) -> bool:
+        """Whether it made an older version serve, or its own was taken back."""
+        older = (self.replaces_version or 0) > self.package_version
+        return self.status == "rolled back" or (self.status == "live" and older)
+
     def key(self) -> Key:
         """Return where this record lives."""
         return Key(pk=model_partition(self.model), sk=f"deployment#{self.deployment}")

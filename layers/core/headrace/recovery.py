@@ -31,7 +31,7 @@ class Recovery(Section):
 
 
 class Earlier(NamedTuple):
-    """A remedy that was chosen before."""
+    """A remedy that was tried before."""
 
     remedy: Remedy
     at: datetime
@@ -123,7 +123,7 @@ def _cools_down(case: Situation, policy: Recovery) -> str | None:
         ago = (case.now - earlier.at).total_seconds()
         if earlier.remedy != "wait" and ago < policy.cooldown:
             return (
-                f"{earlier.remedy} was chosen {in_words(round(ago))} ago, and the cooldown is "
+                f"{earlier.remedy} was tried {in_words(round(ago))} ago, and the cooldown is "
                 f"{in_words(policy.cooldown)}: if it still rings, the cause is another"
             )
     return None

@@ -49,7 +49,7 @@ def case(
         (
             case("latency", earlier=(Earlier("roll back", ago(1)),)),
             "wait",
-            "roll back was chosen 1 h ago, and the cooldown is 6 h",
+            "roll back was tried 1 h ago, and the cooldown is 6 h",
         ),
         (case("latency", earlier=(Earlier("roll back", ago(7)),)), "roll back", "latency"),
         (case("latency", earlier=(Earlier("wait", ago(0.1)),)), "roll back", "latency"),

@@ -85,6 +85,24 @@ def test_ten_times_on_and_off_is_one_rollback(recovering: Recovering) -> None:
     assert "cooldown" in recovering.records()[1].reasons[0] + recovering.records()[2].reasons[0]
 
 
+@pytest.mark.parametrize(
+    ("third", "remedy"),
+    [
+        ({"status": "rolled back", "package_version": 3, "replaces_version": 2}, "wait"),
+        ({"status": "live", "package_version": 1, "replaces_version": 2}, "wait"),
+        ({"status": "live", "package_version": 3, "replaces_version": 2}, "roll back"),
+    ],
+)
+def test_who_went_back_a_moment_ago_does_not_go_further_back(
+    recovering: Recovering, third: dict[str, object], remedy: str
+) -> None:
+    """Invariant 33: the bake's own alarm rings on after its rollback, and so may a person's."""
+    recovering.here.ledger.update(
+        Key(pk=model_partition(MODEL), sk="deployment#v2"), {**third, "ended_at": now()}
+    )
+    assert recovering.ring().remedy == remedy
+
+
 def test_an_alarm_that_is_over_or_of_somebody_else_changes_nothing(recovering: Recovering) -> None:
     assert recovering.ring(alarm="headrace-other/unhealthy").remedy == "none"
     assert recovering.ring(alarm=f"{ENDPOINT}/server-errors").remedy == "none"

@@ -1,5 +1,6 @@
 """Recoveries: what rings, what served before, what was tried; then the policy's remedy, once."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -116,7 +117,8 @@ def _situation(
     good = last_good(
         model.model, aws.sagemaker, aws.ledger, before=live.package_arn if live else None
     )
-    deployments = aws.ledger.query(DeploymentRecord, model_partition(model.model), "deployment#")
+    partition = model_partition(model.model)
+    deployments = list(aws.ledger.query(DeploymentRecord, partition, "deployment#"))
     under_way = [d.deployment for d in deployments if d.is_open]
     return Situation(
         now=datetime.now(UTC),
@@ -126,8 +128,24 @@ def _situation(
         last_good=good.version if good else None,
         deploying=under_way[0] if under_way else None,
         paused=live.paused if live else None,
-        earlier=tuple(Earlier(e.remedy, datetime.fromisoformat(e.at)) for e in earlier),
+        earlier=tuple(_tried(earlier, deployments)),
     )
+
+
+def _tried(
+    recoveries: list[RecoveryRecord], deployments: list[DeploymentRecord]
+) -> Iterator[Earlier]:
+    """Yield what was tried against what rings, be it by a bake's alarm, a person or recovery.
+
+    Going back says nothing about a new version that went live since.
+    """
+    since = max((d.ended_at or "" for d in deployments if d.went_forward), default="")
+    for recovery in recoveries:
+        if recovery.remedy != "roll back" or recovery.at > since:
+            yield Earlier(recovery.remedy, datetime.fromisoformat(recovery.at))
+    for deployment in deployments:
+        if deployment.went_back and deployment.ended_at and deployment.ended_at > since:
+            yield Earlier("roll back", datetime.fromisoformat(deployment.ended_at))
 
 
 def _record(
