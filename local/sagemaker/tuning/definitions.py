@@ -89,20 +89,26 @@ def parse(request: Record) -> list[Definition]:
 
 
 def shown(record: Record) -> Record:
-    """Return a tuning job with the hyperparameter that it adds to its definitions.
+    """Return a tuning job as it is described, on which the SDK's HyperparameterTuner.attach relies.
 
-    It is where the SDK's HyperparameterTuner.attach takes it away from.
+    Definitions have the hyperparameter that the job adds, and a ResourceConfig even where a
+    HyperParameterTuningResourceConfig of one kind of instances was given.
     """
-    metrics = [each.metric for each in parse(record)]
-    several = record.get("TrainingJobDefinitions")
-    given = several or [record["TrainingJobDefinition"]]
     definitions = [
-        {**each, "StaticHyperParameters": {**each.get("StaticHyperParameters", {}), OBJECTIVE: to}}
-        for each, to in zip(given, metrics, strict=True)
+        {
+            **each.request,
+            **({} if _is_flexible(each.request) else {"ResourceConfig": _resources(each.request)}),
+            "StaticHyperParameters": {**each.static, OBJECTIVE: each.metric},
+        }
+        for each in parse(record)
     ]
-    if several:
-        return {**record, "TrainingJobDefinitions": definitions}
-    return {**record, "TrainingJobDefinition": definitions[0]}
+    if "TrainingJobDefinition" in record:
+        return {**record, "TrainingJobDefinition": definitions[0]}
+    return {**record, "TrainingJobDefinitions": definitions}
+
+
+def _is_flexible(given: Record) -> bool:
+    return "InstanceConfigs" in given.get("HyperParameterTuningResourceConfig", {})
 
 
 def _definition(given: Record, config: Record, is_one_of_several: bool) -> Definition:
