@@ -53,7 +53,7 @@ class Asynchronous:
         self._under_way: Counter[int] = Counter()
         self._quiet: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="sagemaker-async", daemon=True)
@@ -62,12 +62,13 @@ class Asynchronous:
         """Take up what was queued, and work."""
         for record in self._context.store.all(KIND):
             self._waiting[record["endpoint"]][record["id"]] = record
+        self._loop = asyncio.new_event_loop()
         self._thread.start()
 
     def close(self) -> None:
         """Stop working; what is not answered stays stored."""
         self._closing = True
-        if self._thread.is_alive():
+        if self._loop and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._wake.set)
             self._thread.join(_CLOSE)
 
@@ -77,7 +78,8 @@ class Asynchronous:
         await asyncio.to_thread(
             self._context.store.insert, KIND, record["id"], f"{KIND}/{record['id']}", record
         )
-        self._loop.call_soon_threadsafe(self._queue, record)
+        if self._loop:  # else it is taken up at the start
+            self._loop.call_soon_threadsafe(self._queue, record)
         return answer
 
     def measure(self) -> None:
@@ -86,7 +88,7 @@ class Asynchronous:
         for name, fleet in list(self._fleets.items()):
             if "AsyncInferenceConfig" not in fleet.deployment["config"]:
                 continue
-            waiting = list(self._waiting[name].values())
+            waiting = list(self._waiting.get(name, {}).values())
             if not waiting and now - self._quiet.get(name, 0.0) < _QUIET:
                 continue
             self._quiet[name] = 0.0 if waiting else now
@@ -102,7 +104,7 @@ class Asynchronous:
             self._measures.add(name, "", values)
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
+        assert self._loop is not None  # noqa: S101 - made before the thread
         try:
             self._loop.run_until_complete(self._work())
         except Exception:  # a thread's boundary
@@ -157,7 +159,7 @@ class Asynchronous:
             del waiting[name]
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(work)
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
