@@ -1,5 +1,6 @@
 """The pages and the code agree: what is generated is fresh, and what is named exists."""
 
+import dataclasses
 import importlib
 import json
 import re
@@ -14,6 +15,9 @@ import pytest
 import yaml
 
 from headrace import definition
+from local.sagemaker import shapes
+from local.sagemaker.settings import Settings as SageMakerSettings
+from local.settings import Settings as LocalSettings
 from tests.architecture import cfn
 from tests.architecture.project import ROOT, committed_files, discover, report
 
@@ -60,6 +64,59 @@ def test_every_example_of_model_yaml_is_accepted():
 def test_the_schema_refuses_what_the_definition_refuses(text):
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(yaml.safe_load(text), json.loads(SCHEMA.read_text()))
+
+
+SETTING = re.compile(r"^\| `(?P<name>[A-Z_]+)` \| (?P<default>[^|]*?) \| ", re.MULTILINE)
+
+
+def settings_of_the_local_aws() -> dict[str, object]:
+    """Every HEADRACE_LOCAL_* setting by its name, with its default; both classes name them so."""
+    found = {field.name.upper(): field.default for field in dataclasses.fields(SageMakerSettings)}
+    for field in dataclasses.fields(LocalSettings):
+        if field.default_factory is not dataclasses.MISSING:
+            found[field.name.upper()] = field.default_factory()
+    return found
+
+
+def wrong_settings(page: str, settings: dict[str, object]) -> list[str]:
+    """Find settings that a page lacks, invents, or gives another default; words are not read."""
+    said = {row["name"]: row["default"] for row in SETTING.finditer(page)}
+    findings = [f"{name} is not in the table" for name in settings.keys() - said.keys()]
+    findings += [f"{name} is no setting" for name in said.keys() - settings.keys()]
+    for name in said.keys() & settings.keys():
+        number = re.fullmatch(r"([\d.]+)( GiB)?", said[name])
+        default = float(number[1]) * (2**30 if number[2] else 1) if number else settings[name]
+        if default != settings[name]:
+            findings.append(f"{name} is {settings[name]}, not {said[name]}")
+    return sorted(findings)
+
+
+def test_every_setting_of_the_local_aws_is_documented(monkeypatch):
+    for name in settings_of_the_local_aws():
+        monkeypatch.delenv(f"HEADRACE_LOCAL_{name}", raising=False)
+    page = (ROOT / "docs" / "local-mode.md").read_text()
+    findings = wrong_settings(page, settings_of_the_local_aws())
+    assert not findings, report(findings)
+
+
+def test_the_settings_are_those_that_the_code_reads():
+    named = re.compile(r'(?:number\("|HEADRACE_LOCAL_)([A-Z_]+)\b')
+    texts = [path.read_text() for path in discover("local/**/*.py")]
+    read = {name for text in texts for name in named.findall(text) if name}
+    assert read == set(settings_of_the_local_aws())
+
+
+def test_a_wrong_setting_is_found():
+    page = "| `A` | 1 | a |\n| `B` | 2 GiB | b |\n| `C` | 3 | c |\n| `D` | the cores | d |\n"
+    findings = wrong_settings(page, {"A": 1.0, "B": 2**30, "D": 4, "E": 5})
+    assert findings == ["B is 1073741824, not 2 GiB", "C is no setting", "E is not in the table"]
+
+
+def test_every_operation_is_on_the_page_once():
+    page = (ROOT / "docs" / "local-operations.md").read_text()
+    for service in ("sagemaker", *shapes.REST, "application-autoscaling"):
+        names = shapes.service_model(service).operation_names
+        assert [name for name in names if page.count(f"`{name}`") != 1] == []
 
 
 def broken_links(paths: list[Path], root: Path) -> list[str]:
