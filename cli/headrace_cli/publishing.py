@@ -4,6 +4,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from headrace.deployment.strategy import explain
 from headrace.projects import archive_key, build_archive, read_project
 from headrace.records import Key, ModelRecord, ProjectRecord, model_partition
 from headrace_cli.registry import caller
@@ -21,6 +22,7 @@ class Published:
     files: int
     uri: str
     sent_at: str
+    rollout: str
 
 
 def publish(session: Session, folder: Path) -> Published:
@@ -31,6 +33,7 @@ def publish(session: Session, folder: Path) -> Published:
     """
     archive = build_archive(folder)
     definition = read_project(archive.content, session.environment.config).definition
+    wanted = definition.deployment
     key = archive_key(definition.name, archive.version)
     commit = git_commit(folder)
     metadata = {"publisher": caller(session)} | ({"commit": commit} if commit else {})
@@ -47,6 +50,7 @@ def publish(session: Session, folder: Path) -> Published:
         files=len(archive.files),
         uri=f"s3://{location['Bucket']}/{key}",
         sent_at=sent_at,
+        rollout=explain(wanted.strategy, wanted.instance_count, wanted.kept),
     )
 
 

@@ -36,6 +36,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         Storage.of(here.kms_key_arn),
         Ledger.of(here.ledger_table),
         client("sagemaker"),
+        client("cloudwatch"),
     )
     logger.info(type(verdict).__name__, extra=verdict.model_dump())
     Bus.of(here.bus).announce(verdict)

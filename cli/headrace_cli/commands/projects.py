@@ -23,6 +23,7 @@ def publish(
         step.done(styled(verdict.status) if verdict else "sent")
     commit = sent.commit or "no git commit"
     console.say(f"[bold]{sent.model}[/] version {sent.project_version} ({commit})")
+    console.say(f"[dim]rollout:[/] {sent.rollout}")
     for reason in verdict.reasons if verdict else []:
         console.text(f"  {reason}")
     console.document({**asdict(sent), "verdict": verdict})

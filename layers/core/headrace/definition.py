@@ -12,6 +12,9 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from headrace.deployment.alarms import Alarms, guards
+from headrace.deployment.comparison import contradictions
+from headrace.deployment.experiment import Experiment
+from headrace.deployment.shadow import Shadow
 from headrace.deployment.strategy import Strategy, StrategyField, mistakes
 from headrace.errors import ProjectError
 from headrace.names import MODEL_MAX_LENGTH, MODEL_PATTERN
@@ -162,6 +165,15 @@ class Deployment(Section):
     strategy: Annotated[Strategy, StrategyField] = Field(
         Strategy(), description="How traffic moves to a new version; `all-at-once` for at once."
     )
+    shadow: Shadow | None = Field(
+        None,
+        description="Before traffic moves, compare it in the shadow of what serves; `{}` for the "
+        "defaults.",
+    )
+    ab: Experiment | None = Field(
+        None,
+        description="Before all traffic moves, let both serve until a business outcome decides.",
+    )
     stand_by: Duration | None = Field(
         None,
         ge=0,
@@ -176,6 +188,7 @@ class Deployment(Section):
         found = mistakes(
             self.strategy, self.instance_count, self.kept, bool(guards(self.alarms, ""))
         )
+        found += contradictions(self, self.strategy.name, self.capture_percent)
         if found:
             raise ValueError("; ".join(found))
         return self

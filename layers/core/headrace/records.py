@@ -228,13 +228,16 @@ class RunRecord(Record):
         return Key(pk=model_partition(self.model), sk=f"run#{self.run}")
 
 
-DeploymentStatus = Literal["queued", "deploying", "live", "rolled back", "refused", "failed"]
+DeploymentStatus = Literal[
+    "queued", "deploying", "comparing", "live", "rolled back", "refused", "failed"
+]
 
 
 class DeploymentRecord(Record):
     """One attempt to move an endpoint to an approved package, and who wanted it why.
 
-    `fence` is the number its lock on the endpoint got; a later lock has a greater one.
+    `fence` is the number its lock on the endpoint got; a later lock has a greater one. While it is
+    compared with what serves, `comparison` says how; `compared` are comparisons it came through.
     """
 
     kind: ClassVar[str] = "deployment"
@@ -253,6 +256,12 @@ class DeploymentRecord(Record):
     strategy: str | None = None
     approved_by: str | None = None
     approval_description: str | None = None
+    comparison: Literal["shadow", "ab"] | None = None
+    comparing_since: str | None = None
+    comparing_until: str | None = None
+    prolonged: bool = False
+    compared: list[str] = []
+    findings: list[str] = []
     started_at: str
     ended_at: str | None = None
     reasons: list[str] = []
@@ -260,6 +269,11 @@ class DeploymentRecord(Record):
     @property
     def is_open(self) -> bool:
         """Whether it has no verdict yet."""
+        return self.is_under_way or self.status == "comparing"
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it changes the endpoint, or is about to: not while it only compares."""
         return self.status in ("queued", "deploying")
 
     @property
@@ -318,7 +332,8 @@ class EndpointRecord(Record):
     """What an endpoint serves by our knowledge, who may change it, and who waits for its change.
 
     The lock is a lease: whoever finds it run out may take it, with a greater `fence`, and a write
-    of the owner before is refused because its fence is smaller.
+    of the owner before is refused because its fence is smaller. `compares` is the deployment whose
+    version is compared here; `alone_config` serves the package without it.
     """
 
     kind: ClassVar[str] = "endpoint"
@@ -329,6 +344,8 @@ class EndpointRecord(Record):
     endpoint_config: str | None = None
     run: str | None = None
     live_since: str | None = None
+    compares: str | None = None
+    alone_config: str | None = None
     paused: str | None = None
     disagreement: str | None = None
     lock_owner: str | None = None

@@ -5,16 +5,19 @@ What every request of a kind shares (keys, subnets, isolation, roles, tags) come
 """
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from headrace import names
 from headrace.definition import Deployment, Training
+from headrace.deployment.comparison import Kind
+from headrace.deployment.experiment import CHALLENGER, CHAMPION
 from headrace.settings import Settings
 
 Request = dict[str, Any]
 
-VARIANT = "champion"
+VARIANT = CHAMPION
 _MAX_SECONDS = 28 * 86400  # of any job (StoppingCondition, API reference)
 CONTENT_TYPES = ["application/json", "application/jsonlines", "text/csv", "application/x-parquet"]
 RESPONSE_TYPES = ["application/json", "text/csv"]
@@ -178,6 +181,47 @@ def build_endpoint_config(
                 "InitialVariantWeight": 1.0,
             }
         ],
+        **_key(settings, "KmsKeyId"),
+        **_capture(settings, deployment),
+        "Tags": build_tags(tags),
+    }
+    return {"EndpointConfigName": _content_name(settings, model, version, request), **request}
+
+
+def build_comparison_config(
+    settings: Settings,
+    deployment: Deployment,
+    kind: Kind,
+    *,
+    model: str,
+    version: int,
+    champion: Mapping[str, Any],
+    model_name: str,
+    tags: Mapping[str, str],
+) -> Request:
+    """Build CreateEndpointConfig: the champion's variant as it serves, and the candidate's beside.
+
+    A shadow gets copies of requests by its weight over the production variant's; of two production
+    variants each answers its weight's share.
+    """
+    shadow, ab = deployment.shadow, deployment.ab
+    percent = shadow.percent if kind == "shadow" and shadow else ab.percent if ab else 0
+    share = percent / 100
+    challenger = {
+        "VariantName": CHALLENGER,
+        "ModelName": model_name,
+        "InitialInstanceCount": math.ceil(deployment.instance_count * share),
+        "InstanceType": deployment.instance_type,
+        "InitialVariantWeight": share,
+    }
+    production = {**champion, "InitialVariantWeight": 1.0 if kind == "shadow" else 1 - share}
+    variants: Request = (
+        {"ProductionVariants": [production], "ShadowProductionVariants": [challenger]}
+        if kind == "shadow"
+        else {"ProductionVariants": [production, challenger]}
+    )
+    request = {
+        **variants,
         **_key(settings, "KmsKeyId"),
         **_capture(settings, deployment),
         "Tags": build_tags(tags),

@@ -1,6 +1,7 @@
 import json
 from types import SimpleNamespace
 
+import boto3
 import pytest
 
 from headrace.aws.projects import find_model, load_definition, reconcile_project
@@ -36,7 +37,12 @@ def publish(aws, tmp_path):
 
 def reconcile(aws, key, storage=None):
     return reconcile_project(
-        Location(DATA, key), aws.settings, storage or aws.storage, aws.ledger, aws.sagemaker
+        Location(DATA, key),
+        aws.settings,
+        storage or aws.storage,
+        aws.ledger,
+        aws.sagemaker,
+        boto3.client("cloudwatch", region_name=world.REGION),
     )
 
 
@@ -111,5 +117,27 @@ def test_a_failure_of_sagemaker_is_not_taken_for_a_group_that_exists(aws, publis
         create_model_package_group=refuse, exceptions=aws.sagemaker.exceptions
     )
     with pytest.raises(type(fault), match="AccessDenied"):
-        reconcile_project(Location(DATA, key), aws.settings, aws.storage, aws.ledger, sagemaker)
+        reconcile_project(
+            Location(DATA, key), aws.settings, aws.storage, aws.ledger, sagemaker, None
+        )
     assert find_model(aws.ledger, "credit") is None
+
+
+def test_an_alarm_that_does_not_exist_refuses_the_project(aws, publish):
+    """An alarm nobody made would undo no deployment; the reason names it."""
+    alarms = {"names": ["orders-fell"]}
+    key = publish({"name": "credit", "data": {"label": "y"}, "deployment": {"alarms": alarms}})
+    fact = reconcile(aws, key)
+    assert isinstance(fact, ProjectRefused)
+    assert "there is no CloudWatch alarm 'orders-fell'" in fact.reasons[0]
+    boto3.client("cloudwatch", region_name=world.REGION).put_metric_alarm(
+        AlarmName="orders-fell",
+        Namespace="shop",
+        MetricName="orders",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="LessThanThreshold",
+    )
+    assert isinstance(reconcile(aws, key), ProjectPublished)

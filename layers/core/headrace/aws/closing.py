@@ -15,7 +15,7 @@ from headrace.events import JourneyFailed
 from headrace.records import DeploymentRecord, DropRecord, Key, RunRecord, model_partition, now
 
 Stage = Literal["datasets", "training", "deployment"]
-_OPEN = frozenset({"open", "sealed", "training", "queued", "deploying"})
+_OPEN = frozenset({"open", "sealed", "training", "queued", "deploying", "comparing"})
 _WORDS = {
     "ABORTED": "it was stopped by hand",
     "TIMED_OUT": "it took longer than it may",

@@ -1,4 +1,4 @@
-"""Endpoints: moved to a configuration, waited for, verified, and given back when that fails."""
+"""Endpoints: moved to a configuration, and waited for."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -8,16 +8,15 @@ from pydantic import BaseModel
 
 from headrace.aws.clients import client
 from headrace.aws.ledger import Ledger
-from headrace.aws.storage import Location, Storage
-from headrace.deployment.alarms import Alarms, guards, link
-from headrace.deployment.predictions import compare_predictions
+from headrace.aws.storage import Storage
+from headrace.deployment.alarms import Alarms
+from headrace.deployment.comparison import Kind
 from headrace.deployment.steps import EndpointState, Step, next_step
-from headrace.errors import DeploymentError, EndpointBusyError, LockLostError
-from headrace.events import DeploymentRefused, DeploymentRolledBack, ModelDeployed
-from headrace.records import DeploymentRecord, EndpointRecord, Key, model_partition, now
-from headrace.requests import Request, build_endpoint, build_endpoint_update, build_rejection
+from headrace.errors import EndpointBusyError, LockLostError
+from headrace.events import DeploymentRefused
+from headrace.records import DeploymentRecord, EndpointRecord, Key, now
+from headrace.requests import build_endpoint, build_endpoint_update
 from headrace.settings import Settings
-from headrace.training.folder import RunFolder
 
 # What SageMaker says, as ValidationException, to whoever came second.
 _TAKEN = ("in-progress endpoint", "already existing endpoint")
@@ -29,7 +28,9 @@ class EndpointRequest(BaseModel):
     """What an endpoint shall serve, from CheckPackage to VerifyEndpoint.
 
     `execution` and `fence` are the lock; `strategy` is SageMaker's DeploymentConfig and `told`
-    what it means. A request that restores what served before says in `restores` why.
+    what it means. With `compares` the version is put beside what serves, to be looked at after
+    `wait` seconds; `is_compared` says that the endpoint still compares it. A request that restores
+    what served before says in `restores` why, and in `restores_as` how the deployment ends.
     """
 
     model: str
@@ -45,7 +46,33 @@ class EndpointRequest(BaseModel):
     told: str = ""
     goes_back: bool = False
     alarms: Alarms = Alarms()
+    compares: Kind | None = None
+    wait: int = 0
+    is_compared: bool = False
     restores: list[str] = []
+    restores_as: Literal["rolled back", "refused"] = "rolled back"
+    rejects: bool = True
+
+    def restoring(
+        self,
+        config: str,
+        reasons: list[str],
+        ends_as: Literal["rolled back", "refused"] = "rolled back",
+        *,
+        rejects: bool = True,
+    ) -> "EndpointRequest":
+        """Return the request that brings back what served before, and why."""
+        return self.model_copy(
+            update={
+                "endpoint_config": config,
+                "strategy": None,
+                "told": "all traffic moves back at once",
+                "compares": None,
+                "restores": reasons,
+                "restores_as": ends_as,
+                "rejects": rejects,
+            }
+        )
 
 
 class DeployRequest(BaseModel):
@@ -53,25 +80,6 @@ class DeployRequest(BaseModel):
 
     target: EndpointRequest
     task_token: str
-
-
-class VerifyRequest(BaseModel):
-    """What VerifyEndpoint is asked."""
-
-    target: EndpointRequest
-
-
-class VerifyVerdict(BaseModel):
-    """VerifyEndpoint's answer: the fact to announce, or what to restore first.
-
-    `rejection` is the registry's request that takes the version back.
-    """
-
-    outcome: Literal["live", "rolled back", "broken"]
-    deployed: ModelDeployed | None = None
-    rolled_back: DeploymentRolledBack | None = None
-    rejection: Request | None = None
-    restore: EndpointRequest | None = None
 
 
 class Deployer(NamedTuple):
@@ -105,7 +113,7 @@ def deploy_endpoint(request: DeployRequest, aws: Deployer) -> Literal["settled"]
     target = request.target
     record = find_endpoint(aws.ledger, target.endpoint)
     if record is None or (record.lock_owner, record.fence) != (target.execution, target.fence):
-        raise _lost(target)
+        raise lost(target)
     since = record.waiting_since if record.waiting_config == target.endpoint_config else None
     state = describe_endpoint(aws.sagemaker, target.endpoint)
     step = next_step(state, target.endpoint_config, since)
@@ -152,47 +160,6 @@ def succeed(stepfunctions: Any, token: str, outcome: str) -> None:
         return
 
 
-def verify_endpoint(request: VerifyRequest, aws: Deployer, runtime: Any) -> VerifyVerdict:
-    """Prove that the endpoint serves what was asked, and write down what it serves.
-
-    SageMaker ends a failed update in service, on the old configuration, so being in service proves
-    nothing. A version that answers otherwise than the job's own model is not left serving.
-
-    Raises:
-        DeploymentError: the endpoint serves neither what was asked nor what it served before, or
-            there is nothing to go back to.
-    """
-    target = request.target
-    record = aws.ledger.get(
-        DeploymentRecord,
-        Key(pk=model_partition(target.model), sk=f"deployment#{target.deployment}"),
-    )
-    if record is None:
-        raise DeploymentError(f"The ledger has no deployment {target.deployment}.")
-    state = describe_endpoint(aws.sagemaker, target.endpoint)
-    live = find_endpoint(aws.ledger, target.endpoint)
-    if state is None or not state.serves(target.endpoint_config):
-        returned = state and live and live.endpoint_config and state.serves(live.endpoint_config)
-        if not returned or target.goes_back or target.restores:
-            raise DeploymentError(_explain(target, state))
-        reason = state and state.failure_reason
-        return _roll_back(record, target, live, [reason or "SageMaker gave no reason"], aws)
-    if target.restores:
-        return _roll_back(record, target, live, target.restores, aws)
-    wrong = _smoke(target, aws, runtime)
-    if wrong:
-        return VerifyVerdict(outcome="broken", restore=_restoration(target, live, wrong))
-    _record_live(record, target, aws.ledger)
-    deployed = ModelDeployed(
-        model=target.model,
-        deployment=target.deployment,
-        endpoint=target.endpoint,
-        package_arn=target.package_arn,
-        package_version=target.package_version,
-    )
-    return VerifyVerdict(outcome="live", deployed=deployed)
-
-
 def describe_endpoint(sagemaker: Any, endpoint: str) -> EndpointState | None:
     """Return an endpoint's state, or None when there is no such endpoint."""
     try:
@@ -234,10 +201,11 @@ def _wait(record: EndpointRecord, request: DeployRequest, since: str, ledger: Le
     }
     expect = {"lock_owner": target.execution, "fence": target.fence}
     if not ledger.update(record.key(), waiting, expect):
-        raise _lost(target)
+        raise lost(target)
 
 
-def _lost(target: EndpointRequest) -> LockLostError:
+def lost(target: EndpointRequest) -> LockLostError:
+    """Return the fault of a deployment whose lock ran out."""
     return LockLostError(
         f"Deployment {target.deployment} has lost the lock on endpoint {target.endpoint}: its "
         "lease ran out, and another deployment may be under way."
@@ -266,104 +234,3 @@ def _move(step: Step, target: EndpointRequest, aws: Deployer) -> None:
         raise
     if step == "delete":
         raise EndpointBusyError(f"Endpoint {target.endpoint} had failed and is being deleted")
-
-
-def _explain(target: EndpointRequest, state: EndpointState | None) -> str:
-    if state is None:
-        return f"Endpoint {target.endpoint} does not exist any more."
-    reason = f": {state.failure_reason}" if state.failure_reason else ""
-    return (
-        f"Endpoint {target.endpoint} is {state.status} on {state.config}, not in service on "
-        f"{target.endpoint_config}{reason}"
-    )
-
-
-def _restoration(
-    target: EndpointRequest, live: EndpointRecord | None, wrong: str
-) -> EndpointRequest:
-    """Return the request that brings back what served. Raises DeploymentError: nothing did."""
-    if live is None or live.endpoint_config is None or target.goes_back:
-        raise DeploymentError(wrong)
-    return target.model_copy(
-        update={
-            "endpoint_config": live.endpoint_config,
-            "strategy": None,
-            "told": "all traffic moves back at once",
-            "restores": [wrong],
-        }
-    )
-
-
-def _roll_back(
-    record: DeploymentRecord,
-    target: EndpointRequest,
-    live: EndpointRecord | None,
-    reasons: list[str],
-    aws: Deployer,
-) -> VerifyVerdict:
-    """Write down that a version was taken back, and ask for its rejection."""
-    restored = live.package_version if live else None
-    graphs = [link(aws.settings.region, name) for name in guards(target.alarms, target.endpoint)]
-    changes = {"status": "rolled back", "reasons": reasons, "ended_at": now()}
-    aws.ledger.update(record.key(), changes, {"status": "deploying"})
-    rolled_back = DeploymentRolledBack(
-        model=target.model,
-        deployment=target.deployment,
-        endpoint=target.endpoint,
-        package_arn=target.package_arn,
-        package_version=target.package_version,
-        restored_version=restored,
-        reasons=reasons,
-        graphs=graphs,
-    )
-    told = f"Rolled back to version {restored} by deployment {target.deployment}: {reasons[0]}"
-    return VerifyVerdict(
-        outcome="rolled back",
-        rolled_back=rolled_back,
-        rejection=build_rejection(target.package_arn, told),
-    )
-
-
-def _smoke(target: EndpointRequest, aws: Deployer, runtime: Any) -> str | None:
-    """Send the rows the job kept, and say how the answers differ from those it made for them."""
-    folder = RunFolder(aws.settings.artifacts_bucket, target.model, target.run)
-    smoke = aws.storage.get_json(Location.of(folder.smoke))
-    try:
-        reply = runtime.invoke_endpoint(
-            EndpointName=target.endpoint,
-            ContentType="application/json",
-            Accept="application/json",
-            # So that whoever reads captured traffic can tell these requests apart.
-            InferenceId=f"headrace-smoke-{target.deployment}"[:64],
-            Body=json.dumps({"instances": smoke["instances"]}).encode(),
-        )
-    except runtime.exceptions.ModelError as error:
-        return f"Endpoint {target.endpoint} failed its smoke test: {error}"
-    answered = json.loads(reply["Body"].read())
-    differences = compare_predictions(
-        smoke["predictions"], answered["predictions"], smoke["tolerance"]
-    )
-    if not differences:
-        return None
-    return (
-        f"Endpoint {target.endpoint} answers otherwise than the model that was judged: "
-        + "; ".join(differences[:3])
-    )
-
-
-def _record_live(record: DeploymentRecord, target: EndpointRequest, ledger: Ledger) -> None:
-    """Write what serves, unless the lock is lost; a retry after a lost reply finds it written."""
-    key = Key(pk="endpoints", sk=target.endpoint)
-    live = {
-        "package_arn": target.package_arn,
-        "package_version": target.package_version,
-        "endpoint_config": target.endpoint_config,
-        "run": target.run,
-        "live_since": now(),
-        "waiting_config": None,
-        "waiting_since": None,
-        "task_token": None,
-    }
-    if not ledger.update(key, live, {"lock_owner": target.execution, "fence": target.fence}):
-        raise _lost(target)
-    ledger.update(record.key(), {"status": "live", "ended_at": now()}, {"status": "deploying"})

@@ -1,10 +1,10 @@
 """Alarms of endpoints: made with a deployment, and looked at before traffic moves."""
 
-from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from headrace.aws.alarms import describe_alarms
 from headrace.aws.endpoints import EndpointRequest, refuse_deployment
 from headrace.aws.ledger import Ledger
 from headrace.deployment.alarms import (
@@ -33,14 +33,6 @@ class GuardVerdict(BaseModel):
 
     outcome: Literal["guarded", "refused"]
     refusal: DeploymentRefused | None = None
-
-
-class AlarmState(NamedTuple):
-    """An alarm as CloudWatch has it."""
-
-    name: str
-    state: str
-    reason: str
 
 
 def guard_endpoint(
@@ -94,17 +86,3 @@ def ensure_alarms(
     gone = [alarm.name for alarm in describe_alarms(unwanted(alarms, endpoint), cloudwatch)]
     if gone:
         cloudwatch.delete_alarms(AlarmNames=gone)
-
-
-def describe_alarms(names: Iterable[str], cloudwatch: Any) -> list[AlarmState]:
-    """Return those alarms that exist, metric alarms and composite ones."""
-    wanted = list(names)
-    if not wanted:
-        return []
-    reply = cloudwatch.describe_alarms(
-        AlarmNames=wanted, AlarmTypes=["MetricAlarm", "CompositeAlarm"]
-    )
-    return [
-        AlarmState(alarm["AlarmName"], alarm["StateValue"], alarm.get("StateReason", ""))
-        for alarm in (*reply.get("MetricAlarms", []), *reply.get("CompositeAlarms", []))
-    ]

@@ -4,6 +4,7 @@ from functools import lru_cache
 from typing import Any
 
 from headrace import names
+from headrace.aws.alarms import describe_alarms
 from headrace.aws.ledger import Ledger
 from headrace.aws.storage import Location, Storage
 from headrace.definition import ModelDefinition
@@ -35,7 +36,12 @@ def _load_definition(
 
 
 def reconcile_project(
-    location: Location, settings: Settings, storage: Storage, ledger: Ledger, sagemaker: Any
+    location: Location,
+    settings: Settings,
+    storage: Storage,
+    ledger: Ledger,
+    sagemaker: Any,
+    cloudwatch: Any,
 ) -> ProjectPublished | ProjectRefused:
     """Make the ledger and the registry match a published archive; any number of times.
 
@@ -61,6 +67,7 @@ def reconcile_project(
     try:
         content = storage.get_bytes(location, MAX_ARCHIVE_BYTES)
         definition = judge_archive(location.key, content, settings.environment)
+        _check_alarms(definition, cloudwatch)
     except (ProjectError, ValueError) as error:
         reasons = str(error).splitlines()
         refused = record.model_copy(update={"status": "refused", "reasons": reasons})
@@ -82,6 +89,20 @@ def reconcile_project(
         or_as_new=True,
     )
     return ProjectPublished(model=model, project_version=version, commit=record.commit)
+
+
+def _check_alarms(definition: ModelDefinition, cloudwatch: Any) -> None:
+    """Refuse a project whose own alarms are not there: they would undo no deployment."""
+    wanted = definition.deployment.alarms.names
+    missing = sorted(set(wanted) - {alarm.name for alarm in describe_alarms(wanted, cloudwatch)})
+    if missing:
+        raise ProjectError(
+            "\n".join(
+                f"model.yaml: deployment.alarms.names: there is no CloudWatch alarm {name!r} in "
+                "this account and region"
+                for name in missing
+            )
+        )
 
 
 def _ensure_package_group(

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
+from headrace.aws.alarms import describe_alarms
 from headrace.aws.deployments import last_good
 from headrace.aws.endpoints import find_endpoint
-from headrace.aws.guarding import describe_alarms
 from headrace.aws.ledger import Ledger
 from headrace.aws.projects import find_model, load_definition
 from headrace.aws.storage import Storage
@@ -119,7 +119,7 @@ def _situation(
     )
     partition = model_partition(model.model)
     deployments = list(aws.ledger.query(DeploymentRecord, partition, "deployment#"))
-    under_way = [d.deployment for d in deployments if d.is_open]
+    under_way = [d.deployment for d in deployments if d.is_under_way]
     return Situation(
         now=datetime.now(UTC),
         rings=frozenset(kind_of(name, endpoint) for name in rings),

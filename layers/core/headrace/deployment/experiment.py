@@ -62,6 +62,12 @@ class Experiment(Section):
     outcomes: int = Field(
         100, ge=30, description="Fewer outcomes of either variant are too few to judge."
     )
+    errors: float = Field(
+        0.01,
+        ge=0,
+        lt=1,
+        description="By how much its share of failed requests may exceed the champion's.",
+    )
 
 
 class Tally(NamedTuple):

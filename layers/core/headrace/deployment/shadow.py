@@ -96,7 +96,7 @@ def compare(
     One thing that is worse makes it worse; a shadow that fails has no predictions to compare, so
     its failures count first. Otherwise one thing that is unsure makes it unsure.
     """
-    findings = [_errors(production, shadow, limits)]
+    findings = [compare_errors(production, shadow, limits.errors)]
     if len(pairs) < limits.requests:
         findings.append(
             Finding(
@@ -143,8 +143,9 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
 
 
-def _errors(production: Traffic, shadow: Traffic, limits: Shadow) -> Finding:
-    allowed = production.error_share + limits.errors
+def compare_errors(production: Traffic, shadow: Traffic, more: float) -> Finding:
+    """Say whether a candidate's share of failed requests exceeds production's by `more`."""
+    allowed = production.error_share + more
     told = (
         f"{shadow.error_share:.2%} of its {shadow.requests} requests failed, "
         f"{production.error_share:.2%} of production's {production.requests}"
