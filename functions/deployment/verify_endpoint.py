@@ -7,7 +7,8 @@ from aws_lambda_powertools.utilities.parser import event_parser
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headrace.aws.clients import client
-from headrace.aws.endpoints import Deployer, VerifyRequest, verify_endpoint
+from headrace.aws.endpoints import Deployer
+from headrace.aws.verification import VerifyRequest, verify_endpoint
 from headrace.settings import settings
 
 logger = Logger()

@@ -6,16 +6,14 @@ from headrace.aws.endpoints import (
     Deployer,
     DeployRequest,
     EndpointRequest,
-    VerifyRequest,
-    VerifyVerdict,
     deploy_endpoint,
     find_endpoint,
     resume_deployment,
     succeed,
-    verify_endpoint,
 )
 from headrace.aws.ledger import Ledger
 from headrace.aws.storage import Storage
+from headrace.aws.verification import VerifyRequest, VerifyVerdict, verify_endpoint
 from headrace.errors import DeploymentError
 from headrace.records import DeploymentRecord, EndpointRecord, Key, model_partition, now
 from tests.unit import world
