@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import operator
 import re
@@ -200,12 +199,12 @@ def paginate(
     """
     rows = sorted(rows, key=position, reverse=descending)
     if token := request.get("NextToken"):
+        comes_later = operator.lt if descending else operator.gt
         try:
             last = json.loads(base64.urlsafe_b64decode(token))
-        except (ValueError, binascii.Error) as error:
+            rows = [row for row in rows if comes_later(position(row), last)]
+        except (ValueError, TypeError) as error:  # a text of somebody's own, another list's token
             raise invalid("The NextToken is invalid.") from error
-        comes_later = operator.lt if descending else operator.gt
-        rows = [row for row in rows if comes_later(position(row), last)]
     page = rows[: request.get("MaxResults") or size]
     if len(page) == len(rows):
         return page, ""

@@ -66,6 +66,13 @@ def operation_names() -> frozenset[str]:
 
 
 @functools.cache
+def names_in_lower_case() -> dict[str, str]:
+    """Return the name of every operation of every service here, by itself in lower case."""
+    models = map(service_model, ("sagemaker", *REST))
+    return {name.lower(): name for model in models for name in model.operation_names}
+
+
+@functools.cache
 def operation_model(operation: str, of: str = "") -> Any:
     """Return the model of an operation of a service (SageMaker's unless given), None if none."""
     for service in (of,) if of else ("sagemaker", *REST):

@@ -81,13 +81,6 @@ class S3:
             if not key.endswith("/"):
                 yield relative_name(key, prefix.key), Location(prefix.bucket, key)
 
-    def download_manifest(self, uri: str, folder: Path) -> int:
-        """Download what a manifest lists; return how many files."""
-        listed = self.manifest(uri)
-        for name, location in listed:
-            self._download(location.bucket, location.key, inside(folder, name))
-        return len(listed)
-
     def manifest(self, uri: str) -> list[tuple[str, Location]]:
         """Read a manifest, `[{"prefix": "s3://b/p/"}, "name", ...]`: names and locations.
 

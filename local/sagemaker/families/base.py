@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from local.sagemaker import shapes
 from local.sagemaker.clients import make_client
 from local.sagemaker.cloud import Cloud
 from local.sagemaker.errors import ServiceError, invalid
@@ -64,9 +65,13 @@ def operation(method: Method) -> Method:
 
 
 def operations_of(family: object) -> dict[str, Handler]:
-    """Return the methods that are marked as operations, by the operations' names."""
+    """Return the methods that are marked as operations, by the operations' names.
+
+    Raises KeyError for a method that is named after none: its operation could never be asked for.
+    """
+    names = shapes.names_in_lower_case()
     return {
-        "".join(word.capitalize() for word in attribute.split("_")): getattr(family, attribute)
+        names[attribute.replace("_", "")]: getattr(family, attribute)
         for attribute in dir(type(family))
         if getattr(getattr(type(family), attribute), "is_operation", False)
     }

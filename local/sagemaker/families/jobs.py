@@ -27,7 +27,7 @@ class JobFailedError(Exception):
 class JobFamily(Family):
     """Operations on jobs: adds Stop, and a Delete that spares what runs.
 
-    A subclass says how a job is marked (`mark_stopping`, `fail`) and what it does (`work`).
+    A subclass says how a job fails (`fail`) and what it does (`work`).
     """
 
     noun: ClassVar[str]
@@ -38,7 +38,12 @@ class JobFamily(Family):
 
     def mark_stopping(self, name: str) -> None:
         """Record that a job is being stopped, unless it has ended."""
-        raise NotImplementedError
+
+        def change(record: Record) -> None:
+            if not self._has_ended(record):
+                record[self.kind.status] = "Stopping"
+
+        self.resources.update(name, change)
 
     def fail(self, name: str, reason: str) -> None:
         """Record that a job failed."""
@@ -117,6 +122,18 @@ def assume(context: Context, role: str, session: str) -> dict[str, str]:
         return context.assume(role, session)
     except ServiceError as error:
         raise JobFailedError(f"ClientError: {error.message}") from error
+
+
+def check_quota(kind: str, instance: str, count: int, limit: int) -> None:
+    """Refuse more instances than a job may have, as AWS words it. Raises ResourceLimitExceeded."""
+    if count > limit:
+        raise ServiceError(
+            "ResourceLimitExceeded",
+            f"The account-level service limit '{instance} for {kind} job usage' is {limit} "
+            f"Instances, with current utilization of 0 Instances and a request delta of {count} "
+            "Instances. Please use AWS Service Quotas to request an increase for this quota. "
+            "(Locally, HEADRACE_LOCAL_JOB_INSTANCES is the limit.)",
+        )
 
 
 def download_failure(error: TransferError, uri: str, context: Context, role: str) -> JobFailedError:

@@ -9,9 +9,8 @@ from typing import Any
 from local.sagemaker import events
 from local.sagemaker.errors import invalid, not_implemented
 from local.sagemaker.families.base import operation
-from local.sagemaker.families.jobs import TERMINAL, JobFamily
+from local.sagemaker.families.jobs import JobFamily, check_quota
 from local.sagemaker.families.processing_run import DAY, ProcessingRun
-from local.sagemaker.families.training_checks import check_quota
 from local.sagemaker.jobs import End, Job
 from local.sagemaker.resources import Kind
 from local.sagemaker.store import Record
@@ -57,15 +56,6 @@ class ProcessingJobs(JobFamily):
         self.submit(record)
         return record
 
-    def mark_stopping(self, name: str) -> None:
-        """Record that a job is being stopped, unless it has ended."""
-
-        def change(record: Record) -> None:
-            if record["ProcessingJobStatus"] not in TERMINAL:
-                record["ProcessingJobStatus"] = "Stopping"
-
-        self.resources.update(name, change)
-
     def fail(self, name: str, reason: str) -> None:
         """Record that a job failed."""
         self._end(name, "Failed", FailureReason=reason)
@@ -107,7 +97,7 @@ def _check(request: Record, limit: int) -> None:
     cluster = request["ProcessingResources"]["ClusterConfig"]
     if cluster.get("InstancePreferences"):
         raise not_implemented("ClusterConfig with InstancePreferences")
-    count = cluster.setdefault("InstanceCount", 1)
+    count = cluster.get("InstanceCount", 1)
     check_quota("processing", cluster.get("InstanceType", "ml"), count, limit)
     if count > 1 and request.get("NetworkConfig", {}).get("EnableNetworkIsolation"):
         raise not_implemented("Network isolation of a job on more than one instance")

@@ -38,7 +38,7 @@ class ProcessingRun:
         self.credentials = assume(self.context, self.record["RoleArn"], self.name)
         self.s3 = S3(self.context.cloud, self.credentials)
         shutil.rmtree(self.tree, ignore_errors=True)
-        count, logs = self._cluster["InstanceCount"], self.context.logs
+        count, logs = self._cluster.get("InstanceCount", 1), self.context.logs
         self.hosts = Hosts(self.tree, _LOG_GROUP, self.name, logs, count)
         for host in self.hosts.hosts:
             self._prepare(host)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from local.sagemaker import toolkit
-from local.sagemaker.errors import ServiceError, invalid, not_implemented
+from local.sagemaker.errors import invalid, not_implemented
+from local.sagemaker.families.jobs import check_quota
 from local.sagemaker.families.training_run import DAY, INTERRUPT_TAG, interruptions
 from local.sagemaker.store import Record
 
@@ -39,18 +40,6 @@ def check(request: Record, limit: int) -> None:
         raise invalid("Channel names must be unique.")
     for channel in channels:
         _check_channel(channel, request)
-
-
-def check_quota(kind: str, instance: str, count: int, limit: int) -> None:
-    """Refuse more instances than a job may have, as AWS words it. Raises ResourceLimitExceeded."""
-    if count > limit:
-        raise ServiceError(
-            "ResourceLimitExceeded",
-            f"The account-level service limit '{instance} for {kind} job usage' is {limit} "
-            f"Instances, with current utilization of 0 Instances and a request delta of {count} "
-            "Instances. Please use AWS Service Quotas to request an increase for this quota. "
-            "(Locally, HEADRACE_LOCAL_JOB_INSTANCES is the limit.)",
-        )
 
 
 def _check_metrics(algorithm: Record) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from local.sagemaker import events
 from local.sagemaker.errors import ServiceError, invalid, not_implemented
 from local.sagemaker.families.base import Context, operation
-from local.sagemaker.families.jobs import TERMINAL, JobFamily
+from local.sagemaker.families.jobs import JobFamily
 from local.sagemaker.families.models import Models
 from local.sagemaker.families.transform_run import TransformRun, joining_of
 from local.sagemaker.hosting.instance import definitions_of
@@ -77,15 +77,6 @@ class TransformJobs(JobFamily):
         )
         self.submit(record)
         return record
-
-    def mark_stopping(self, name: str) -> None:
-        """Record that a job is being stopped, unless it has ended."""
-
-        def change(record: Record) -> None:
-            if record["TransformJobStatus"] not in TERMINAL:
-                record["TransformJobStatus"] = "Stopping"
-
-        self.resources.update(name, change)
 
     def fail(self, name: str, reason: str) -> None:
         """Record that a job failed."""

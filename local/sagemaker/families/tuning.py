@@ -10,7 +10,7 @@ from typing import Any
 from local.sagemaker import events
 from local.sagemaker.errors import invalid, not_implemented
 from local.sagemaker.families.base import Context, operation
-from local.sagemaker.families.jobs import TERMINAL, JobFamily
+from local.sagemaker.families.jobs import JobFamily
 from local.sagemaker.families.training_metrics import built_in
 from local.sagemaker.families.tuning_run import TuningRun
 from local.sagemaker.resources import Kind, paginate
@@ -18,6 +18,13 @@ from local.sagemaker.store import Record
 from local.sagemaker.tuning import children, definitions, warm_start
 from local.sagemaker.tuning.definitions import Definition
 
+# What a record has only once its job has ended; until then it is counted when it is asked for.
+_LIVE = (
+    "TrainingJobStatusCounters",
+    "ObjectiveStatusCounters",
+    "BestTrainingJob",
+    "OverallBestTrainingJob",
+)
 logger = logging.getLogger(__name__)
 
 
@@ -118,13 +125,8 @@ class HyperParameterTuningJobs(JobFamily):
         return {"TrainingJobSummaries": page, **({"NextToken": token} if token else {})}
 
     def mark_stopping(self, name: str) -> None:
-        """Record that a job is being stopped, unless it has ended."""
-
-        def change(record: Record) -> None:
-            if record["HyperParameterTuningJobStatus"] not in TERMINAL:
-                record["HyperParameterTuningJobStatus"] = "Stopping"
-
-        self.resources.update(name, change)
+        """Record that a job is being stopped, unless it has ended, and tell its run."""
+        super().mark_stopping(name)
         if run := self._runs.get(name):
             run.stop()
 
@@ -217,11 +219,3 @@ class HyperParameterTuningJobs(JobFamily):
 
     def _of(self, training_job: str) -> list[TuningRun]:
         return [run for run in list(self._runs.values()) if training_job in run.trials]
-
-
-_LIVE = (
-    "TrainingJobStatusCounters",
-    "ObjectiveStatusCounters",
-    "BestTrainingJob",
-    "OverallBestTrainingJob",
-)

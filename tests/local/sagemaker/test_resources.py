@@ -85,8 +85,9 @@ def test_list_filters_sorts_and_pages(service: SageMaker) -> None:
     second = service.call("ListModels", {"MaxResults": 3, "NextToken": first["NextToken"]})
     assert [entry["ModelName"] for entry in second["Models"]] == ["beta"]
     assert "NextToken" not in second
-    with pytest.raises(ServiceError, match="NextToken"):
-        names(service, NextToken="made up")
+    for token in ("made up", "NQ==", "WyJhIiwgMV0="):  # the last two: 5 and ["a", 1]
+        with pytest.raises(ServiceError, match="NextToken"):
+            names(service, NextToken=token)
 
 
 def test_ten_a_page_unless_told(service: SageMaker) -> None:

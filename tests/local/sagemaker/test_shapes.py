@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from local.sagemaker import SageMaker, ServiceError, shapes
+from local.sagemaker.families.base import Operations, operation
+from local.sagemaker.store import Record
 
 ROLE = "arn:aws:iam::000000000000:role/any-role"
 
@@ -156,6 +158,24 @@ def test_what_runs_takes_a_minimal_request(service: SageMaker) -> None:
     refused = [name for name, code in outcomes.items() if code == "NotImplementedLocally"]
     assert refused == ["CreateLabelingJob"]  # the least it takes has no UiTemplateS3Uri
     assert outcomes["CreateModelPackageGroup"] == outcomes["ListEndpoints"] == "answered"
+
+
+def test_every_operation_has_one_place(service: SageMaker) -> None:
+    """An operation is answered by one class, and what is stored only is answered there too."""
+    given = [name for each in service.answering for name in each.operations()]
+    assert sorted(given) == sorted(service.operations)
+    for each in service.answering:
+        assert each.stored_only <= each.operations().keys(), type(each)
+
+
+def test_a_method_named_after_no_operation_is_found() -> None:
+    class Odd(Operations):
+        @operation
+        def descibe_model(self, request: Record) -> Record:
+            return request
+
+    with pytest.raises(KeyError, match="descibemodel"):
+        Odd().operations()
 
 
 def test_an_unknown_operation_is_refused(service: SageMaker) -> None:
