@@ -18,10 +18,9 @@ from botocore.config import Config
 from headrace_cli.errors import NotUpError, UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
+_ATTEMPTS = 4
 # A prediction may take SageMaker's 60 s; everything else answers sooner.
-_CONFIG = Config(
-    connect_timeout=3, read_timeout=70, retries={"mode": "standard", "total_max_attempts": 4}
-)
+_CONFIG = Config(connect_timeout=3, read_timeout=70)
 
 
 @dataclass(frozen=True)
@@ -69,17 +68,19 @@ class Environment:
         aws = LocalAws(**known)
         return aws if _is_alive(aws.pid) else None
 
-    def client(self, service: str) -> Any:
-        """Return a boto3 client of an AWS service.
+    def client(self, service: str, *, attempts: int = _ATTEMPTS) -> Any:
+        """Return a boto3 client of an AWS service, which tries every request `attempts` times.
 
         Raises:
             NotUpError: the environment is local and not running.
         """
-        if service not in self._clients:
-            self._clients[service] = self._session().client(
-                service, config=_CONFIG, **self._endpoint()
+        key = f"{service} {attempts}"
+        if key not in self._clients:
+            retries = {"mode": "standard", "total_max_attempts": attempts}
+            self._clients[key] = self._session().client(
+                service, config=_CONFIG.merge(Config(retries=retries)), **self._endpoint()
             )
-        return self._clients[service]
+        return self._clients[key]
 
     def forget_clients(self) -> None:
         """Make clients anew: the local AWS has moved."""

@@ -276,6 +276,8 @@ def _of_recovery(recovery: RecoveryRecord) -> Moment:
 def _of_deployment(deployment: DeploymentRecord) -> list[Moment]:
     name, version = deployment.deployment, deployment.package_version
     began = f"moving {deployment.endpoint} to v{version}: {deployment.cause}"
+    if deployment.strategy:
+        began += f"; {deployment.strategy}"
     found = [Moment(deployment.started_at, "deployment", name, began)]
     if deployment.ended_at:
         said = "; ".join(deployment.reasons) or f"{deployment.endpoint} serves v{version}"

@@ -1,6 +1,7 @@
-"""The four chapters. Each does what a user would, by the functions the commands use."""
+"""From data to a model that answers: each does what a user would, as the commands do it."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from headrace.records import DeploymentRecord, DropRecord, RunRecord
 from headrace_cli import drops, inference, registry
@@ -19,11 +20,11 @@ from headrace_cli.watching import watch
 Progress = Callable[[str], None]
 Until = Callable[[Journey, list[Moment]], bool]
 
-_PATIENCE = 180.0
+PATIENCE = 180.0
 
 
 class Play:
-    """One performance: the session, the teller, the story's data."""
+    """One performance: the session, the teller, the story's data, and what every chapter does."""
 
     def __init__(self, session: Session, teller: Teller, story: Story) -> None:
         self.session = session
@@ -34,33 +35,31 @@ class Play:
         """(a) From nothing to a model that answers."""
         title = "the first drop: from files to a model that answers"
         with self.teller.chapter_of("a", title) as step:
-            sent = publish(self.session, ROOT / "models" / MODEL)
-            project = wait_for_verdict(self.session, sent, _PATIENCE)
-            self._expect("the project is published", project.status == "published", project.status)
-            drop, run = self._drop("first", step.update)
-            self._expect(
+            self.publish()
+            drop, run = self.drop("first", step.update)
+            self.expect(
                 "all files became one dataset version",
                 drop.state == "accepted" and drop.files == 4 and not drop.quarantined_files,
                 f"{drop.rows:,} rows of {drop.files} files: {drop.dataset_version}",
             )
-            self._expect("the model beats the baseline", run.status == "better", numbers(run))
-            package, _ = self._approve(run, step.update)
-            self._expect("the first package is version 1", package == 1, f"v{package}")
+            self.expect("the model beats the baseline", run.status == "better", numbers(run))
+            package, _ = self.approve(run, step.update)
+            self.expect("the first package is version 1", package == 1, f"v{package}")
             self._answers(run, "single", single=True)
             self._answers(run, "batch", single=False)
 
     def second_drop(self) -> None:
         """(b) The challenger against the champion, whichever is better."""
         with self.teller.chapter_of("b", "the second drop: challenger against champion") as step:
-            before = self._served()
-            _, run = self._drop("second", step.update)
-            self._expect(
+            before = self.served()
+            _, run = self.drop("second", step.update)
+            self.expect(
                 "challenger and champion were scored on the same rows",
                 run.champion_value is not None and run.candidate_value is not None,
                 numbers(run),
             )
             if run.status == "better":
-                self._approve(run, step.update)
+                self.approve(run, step.update)
                 self._answers(run, "the challenger's", single=True)
             else:
                 self._refused(run, before)
@@ -69,8 +68,8 @@ class Play:
         """(c) What is broken is put aside; the rest goes on."""
         title = "a drop with a poison file and a hash mismatch"
         with self.teller.chapter_of("c", title) as step:
-            before = self._served()
-            drop, _ = self._drop("damaged", step.update)
+            before = self.served()
+            drop, _ = self.drop("damaged", step.update)
             objects = drops.read_objects(self.session, MODEL, drop.drop)
             refused = {
                 o.object_key.rpartition("/")[2]: "; ".join(o.reasons)
@@ -82,26 +81,41 @@ class Play:
                 (self.story.changed, "the file that changed on its way"),
             ):
                 reason = refused.get(name, "not quarantined")
-                self._expect(f"{what} is in quarantine", name in refused, f"{name}: {reason}")
+                self.expect(f"{what} is in quarantine", name in refused, f"{name}: {reason}")
                 self.teller.fact("refused", f"{name} of drop {drop.drop}: {reason}")
-            self._expect(
+            self.expect(
                 "its neighbours went on",
                 drop.state == "accepted" and drop.files == 2 and len(refused) == 2,
                 f"{drop.rows or 0:,} rows of {drop.files} files: {drop.dataset_version}",
             )
-            self._untouched(before)
+            self.untouched(before)
 
     def flipped_drop(self) -> None:
         """(d) Labels are flipped: the files are fine, the model is not."""
         with self.teller.chapter_of("d", "a drop whose labels are flipped") as step:
-            before = self._served()
-            drop, run = self._drop("flipped", step.update)
-            self._expect(
+            before = self.served()
+            drop, run = self.drop("flipped", step.update)
+            self.expect(
                 "nothing is wrong with the files", drop.state == "accepted", f"{drop.rows:,} rows"
             )
             self._refused(run, before)
 
-    def _drop(self, which: str, progress: Progress) -> tuple[DropRecord, RunRecord]:
+    def begin(self) -> None:
+        """Have a model that serves, for a chapter that is played alone."""
+        self.teller.chapter = "before"
+        with self.session.console.step("a model that serves already") as step:
+            self.publish()
+            _, run = self.drop("first", step.update)
+            self.approve(run, step.update)
+
+    def publish(self, folder: Path = ROOT / "models" / MODEL) -> None:
+        """Publish a version of the project."""
+        sent = publish(self.session, folder)
+        project = wait_for_verdict(self.session, sent, PATIENCE)
+        reasons = "; ".join(project.reasons) or f"{project.status}; {sent.rollout}"
+        self.expect("the project is published", project.status == "published", reasons)
+
+    def drop(self, which: str, progress: Progress) -> tuple[DropRecord, RunRecord]:
         """Drop a folder of the story, and follow it to the verdict on the run it causes."""
         name = drops.drop_name()
         files = drops.collect([getattr(self.story, which)])
@@ -113,7 +127,7 @@ class Play:
         seen = wait_for(
             lambda: drops.read_drop(self.session, MODEL, name),
             f"drop {name} to be seen",
-            timeout=_PATIENCE,
+            timeout=PATIENCE,
             interval=self.session.environment.poll_seconds,
         )
         journey = self._follow(seen.first_seen_at, until, progress)
@@ -128,10 +142,25 @@ class Play:
         self.teller.fact("compared", f"{run.run}: {numbers(run)}: {run.status}")
         return drop, run
 
-    def _approve(self, run: RunRecord, progress: Progress) -> tuple[int, DeploymentRecord]:
-        """Approve the newest package, and follow its deployment."""
+    def approve(self, run: RunRecord, progress: Progress) -> tuple[int, DeploymentRecord]:
+        """Approve a run's package, follow its deployment, and see it live."""
+        version, deployment = self.decide(run, progress)
+        reasons = "; ".join(deployment.reasons) or deployment.strategy or deployment.deployment
+        self.expect("it is live", deployment.status == "live", reasons)
+        served = self.served()
+        status = endpoint_status(self.session, deployment.endpoint)
+        self.expect(
+            "SageMaker itself says so",
+            served == version and status == "InService",
+            f"{deployment.endpoint} is {status} and serves v{served}",
+        )
+        self.teller.fact("deployed", f"v{version} to {deployment.endpoint}")
+        return version, deployment
+
+    def decide(self, run: RunRecord, progress: Progress) -> tuple[int, DeploymentRecord]:
+        """Approve a run's package, and follow its deployment to whatever end."""
         package = registry.choose(self.session, MODEL, None)
-        self._expect("it is the run's package", package.arn == run.package_arn, package.arn)
+        self.expect("it is the run's package", package.arn == run.package_arn, package.arn)
         known = {d.deployment for d in registry.deployments(self.session, MODEL)}
         said = registry.decide(self.session, package, "Approved", numbers(run))
         self.teller.fact("approved", f"v{package.version}: {said}")
@@ -149,16 +178,6 @@ class Play:
                 f"The approval of v{package.version} led to no deployment.",
                 f"headrace logs {MODEL} --stage deployment --env demo",
             )
-        reasons = "; ".join(deployment.reasons) or deployment.deployment
-        self._expect("it is live", deployment.status == "live", reasons)
-        served = self._served()
-        status = endpoint_status(self.session, deployment.endpoint)
-        self._expect(
-            "SageMaker itself says so",
-            served == package.version and status == "InService",
-            f"{deployment.endpoint} is {status} and serves v{served}",
-        )
-        self.teller.fact("deployed", f"v{package.version} to {deployment.endpoint}")
         return package.version, deployment
 
     def _answers(self, run: RunRecord, what: str, *, single: bool) -> None:
@@ -167,7 +186,7 @@ class Play:
         wanted = rows[:1] if single else rows
         answer: Predictions = inference.predict(self.session, MODEL, wanted)
         plural = "" if single else "s"
-        self._expect(
+        self.expect(
             f"{what} prediction{plural} from the new model",
             len(answer.rows) == len(wanted) and answer.runs == [run.run],
             f"{len(wanted):,} rows in {answer.requests} requests by v{answer.version}; "
@@ -179,19 +198,21 @@ class Play:
         reasons = run.reasons[0] if run.reasons else "no reason"
         if len(run.reasons) > 1:  # all of them were just told
             reasons += f"; and {len(run.reasons) - 1} more"
-        self._expect(
+        self.expect(
             "the gate refused the candidate, with numbers",
             run.status == "not better" and bool(run.reasons) and run.package_arn is None,
             f"{numbers(run)}; {reasons}",
         )
         self.teller.fact("refused", f"{run.run}: {reasons}")
-        self._untouched(before)
+        self.untouched(before)
 
-    def _untouched(self, before: int | None) -> None:
-        served = self._served()
-        self._expect("what served goes on", served == before, f"v{served}")
+    def untouched(self, before: int | None) -> None:
+        """Expect that what served still serves."""
+        served = self.served()
+        self.expect("what served goes on", served == before, f"v{served}")
 
-    def _served(self) -> int | None:
+    def served(self) -> int | None:
+        """Return the version that SageMaker says is served."""
         endpoint = self.session.model(MODEL).endpoint
         return inference.served_version(self.session, endpoint)
 
@@ -200,13 +221,14 @@ class Play:
             self.session,
             MODEL,
             since=since,
-            timeout=_PATIENCE,
+            timeout=PATIENCE,
             until=until,
             on_moment=self.teller.moment,
             on_activity=lambda lines: progress(" | ".join(lines)),
         ).journey
 
-    def _expect(self, text: str, holds: bool, evidence: str) -> None:
+    def expect(self, text: str, holds: bool, evidence: str) -> None:
+        """Note an expectation, whether it holds, and the evidence."""
         self.teller.expect(text, holds, evidence)
 
 

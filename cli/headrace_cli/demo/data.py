@@ -1,6 +1,8 @@
 """The drops of the story, made from the example data as `tools/data.py` makes them."""
 
 import importlib.util
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -9,9 +11,13 @@ from headrace.datasets.arrivals import MANIFEST
 from headrace_cli.drops import collect, manifest_of
 from headrace_cli.environments import ROOT
 from headrace_cli.errors import FailedError
+from headrace_cli.inference import Row, read_rows
 
 MODEL = "credit-risk"
 _FILES = 4
+_LABEL = "defaulted"
+_REQUESTS = 500
+_NEW_RANGE = "80K - 100K €"
 _POISON = b"PAR1 this was a spreadsheet once, before somebody renamed it PAR1"
 
 
@@ -19,10 +25,13 @@ _POISON = b"PAR1 this was a spreadsheet once, before somebody renamed it PAR1"
 class Story:
     """One folder for each drop, and rows nobody has trained on to predict for."""
 
+    folder: Path
     first: Path
     second: Path
     damaged: Path
     flipped: Path
+    third: Path
+    fourth: Path
     unseen: Path
     poisoned: str
     changed: str
@@ -39,11 +48,14 @@ def prepare(folder: Path) -> Story:
         months = tool.months()
         first, second = folder / "first", folder / "second"
         damaged, flipped, unseen = folder / "damaged", folder / "flipped", folder / "unseen"
+        third, fourth = folder / "third", folder / "fourth"
         tool.write_drop(months[0:3], first, _FILES)
         tool.write_drop(months[3:6], second, _FILES)
         tool.write_drop(months[6:7], damaged, _FILES)
         tool.write_drop(months[7:10], flipped, _FILES, flip_labels=True)
         tool.write_drop(months[10:11], unseen, 1)
+        tool.write_drop(months[11:12], third, 1)
+        tool.write_drop(months[12:13], fourth, 1)
     except tool.DataFetchError as error:
         raise FailedError(str(error), "python tools/data.py fetch") from error
     files = sorted(damaged.iterdir())
@@ -56,7 +68,41 @@ def prepare(folder: Path) -> Story:
     content = bytearray(changed.read_bytes())
     content[len(content) // 2] ^= 0xFF
     changed.write_bytes(content)
-    return Story(first, second, damaged, flipped, unseen, poisoned.name, changed.name)
+    return Story(
+        *(folder, first, second, damaged, flipped, third, fourth, unseen),
+        poisoned=poisoned.name,
+        changed=changed.name,
+    )
+
+
+def requests(story: Story) -> list[Row]:
+    """Return rows as customers send them: what the answer was, nobody knows yet."""
+    (path,) = collect([story.unseen]).values()
+    return [{k: v for k, v in row.items() if k != _LABEL} for row in read_rows(path)[:_REQUESTS]]
+
+
+def requests_of_today(story: Story) -> list[Row]:
+    """Return rows among which every tenth has a salary range that no drop has held yet."""
+    return [
+        row | {"salary_range": _NEW_RANGE} if number % 10 == 0 else row
+        for number, row in enumerate(requests(story))
+    ]
+
+
+def project(story: Story, name: str, changes: Mapping[str, tuple[str, str]]) -> Path:
+    """Write a version of the model's project in which `changes` replace a text of a file.
+
+    Raises:
+        FailedError: a file lacks the text, so the story would be another.
+    """
+    folder = story.folder / name
+    shutil.copytree(ROOT / "models" / MODEL, folder)
+    for file, (old, new) in changes.items():
+        content = (folder / file).read_text()
+        if old not in content:
+            raise FailedError(f"models/{MODEL}/{file} has no {old!r}, which the demo changes.")
+        (folder / file).write_text(content.replace(old, new))
+    return folder
 
 
 def _tool() -> ModuleType:

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,18 +11,28 @@ from types import FrameType
 
 from headrace_cli import local_aws
 from headrace_cli.commands.environment import bring_up
+from headrace_cli.demo import rollouts
 from headrace_cli.demo.chapters import Play
 from headrace_cli.demo.data import MODEL, prepare
-from headrace_cli.demo.telling import Teller, document
+from headrace_cli.demo.telling import Chapter, Teller, document
 from headrace_cli.exit_codes import ExitCode
 from headrace_cli.journey import Leg, legs, read_journey
 from headrace_cli.session import Session
 
 _IMAGE_SECONDS = 120.0
 
+CHAPTERS: dict[Chapter, Callable[[Play], None]] = {
+    Chapter.FIRST: Play.first_drop,
+    Chapter.CHALLENGER: Play.second_drop,
+    Chapter.QUARANTINE: Play.damaged_drop,
+    Chapter.FLIPPED: Play.flipped_drop,
+    Chapter.CANARY: rollouts.canary,
+    Chapter.ROLLBACK: rollouts.rollback,
+}
 
-def play(session: Session, *, keep: bool) -> ExitCode:
-    """Play all chapters; OK only if everything was as expected and nothing is left running."""
+
+def play(session: Session, *, keep: bool, chapter: Chapter | None = None) -> ExitCode:
+    """Play all chapters, or one; OK only if all was as expected and nothing is left running."""
     teller = Teller(session.console)
     began = time.monotonic()
     found: list[Leg] = []
@@ -33,10 +43,11 @@ def play(session: Session, *, keep: bool) -> ExitCode:
             bring_up(session, _IMAGE_SECONDS)
             story = preparing.result()
         performance = Play(session, teller, story)
-        performance.first_drop()
-        performance.second_drop()
-        performance.damaged_drop()
-        performance.flipped_drop()
+        if chapter not in (None, Chapter.FIRST):
+            performance.begin()
+        for name, perform in CHAPTERS.items():
+            if chapter in (None, name):
+                perform(performance)
         found = legs(session, read_journey(session, MODEL))
     total = time.monotonic() - began
     teller.summarise(found, total)

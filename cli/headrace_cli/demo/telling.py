@@ -3,11 +3,23 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from headrace_cli.commands.runs import tell_moment
 from headrace_cli.console import Console, Step, seconds, styled
 from headrace_cli.journey import Leg, Moment
+
+
+class Chapter(StrEnum):
+    """The demo's chapters, in their order."""
+
+    FIRST = "first"
+    CHALLENGER = "challenger"
+    QUARANTINE = "quarantine"
+    FLIPPED = "flipped"
+    CANARY = "canary"
+    ROLLBACK = "rollback"
 
 
 @dataclass(frozen=True)
