@@ -55,11 +55,14 @@ def authorize(role_arn: str, resource: str, data: Any, principal: str = PRINCIPA
 
 
 def sagemaker_conditions(request: dict[str, Any]) -> dict[str, Any]:
-    """Condition keys of a SageMaker request ("Condition keys for Amazon SageMaker AI")."""
-    vpc, resources = request.get("VpcConfig") or {}, request.get("ResourceConfig") or {}
-    output = request.get("OutputDataConfig") or {}
-    variants = request.get("ProductionVariants") or []
-    instances = [resources.get("InstanceType"), *(each.get("InstanceType") for each in variants)]
+    """Condition keys of a SageMaker request ("Condition keys for Amazon SageMaker AI").
+
+    What has another type than it should is left out: the service refuses it after IAM.
+    """
+    parts = ("VpcConfig", "ResourceConfig", "OutputDataConfig")
+    vpc, resources, output = (_object(request.get(name)) for name in parts)
+    variants = request.get("ProductionVariants")
+    described = [resources, *map(_object, variants if isinstance(variants, list) else ())]
     keys = {
         "modelapprovalstatus": request.get("ModelApprovalStatus"),
         "networkisolation": request.get("EnableNetworkIsolation"),
@@ -68,13 +71,22 @@ def sagemaker_conditions(request: dict[str, Any]) -> dict[str, Any]:
         "vpcsecuritygroupids": vpc.get("SecurityGroupIds"),
         "volumekmskey": resources.get("VolumeKmsKeyId") or request.get("KmsKeyId"),
         "outputkmskey": output.get("KmsKeyId"),
-        "instancetypes": [each for each in instances if each],
+        "instancetypes": [kind for each in described if _is_text(kind := each.get("InstanceType"))],
     }
     return {
         f"sagemaker:{name}": str(value).lower() if isinstance(value, bool) else value
         for name, value in keys.items()
-        if value not in (None, [])
+        if isinstance(value, bool) or (value and _is_text(value))
     }
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a value is text, or a list of texts."""
+    return all(isinstance(each, str) for each in (value if isinstance(value, list) else [value]))
 
 
 def _require(

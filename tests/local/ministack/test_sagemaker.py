@@ -1,9 +1,14 @@
 """SageMaker within the local AWS: IAM, Step Functions, events, CloudFormation."""
 
 import json
+import urllib.error
+import urllib.request
 from typing import Any
 
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from tests.local.conftest import LocalAws, wait_until
@@ -181,6 +186,33 @@ def handler(event, context):
         assert ("not authorized" in ended.get("cause", "")) is refused, ended
         payload, _ = invoke(aws, name, request)
         assert ("AccessDenied" in json.dumps(payload)) is refused, payload
+
+
+@pytest.mark.parametrize(
+    "request_", [{"VpcConfig": "x"}, {"ProductionVariants": ["x"]}, {"ProductionVariants": 7}]
+)
+def test_what_has_another_type_is_refused_in_words(aws: LocalAws, request_: dict[str, Any]) -> None:
+    """A client without a model of its own: IAM reads its request before SageMaker does."""
+    iam, name = aws.client("iam"), unique("user")
+    iam.create_user(UserName=name)
+    document = {"Version": "2012-10-17", "Statement": [ALLOW_ALL]}
+    iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=json.dumps(document))
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    operation = "CreateEndpointConfig" if "ProductionVariants" in request_ else "CreateModel"
+    signed = AWSRequest(
+        "POST",
+        aws.facts["endpoint_url"],
+        data=json.dumps(request_),
+        headers={"X-Amz-Target": f"SageMaker.{operation}"},
+    )
+    credentials = Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+    SigV4Auth(credentials, "sagemaker", "us-east-1").add_auth(signed)
+    sent = urllib.request.Request(
+        signed.url, signed.data.encode(), dict(signed.headers), method="POST"
+    )
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(sent)
+    assert json.loads(refused.value.read())["__type"] == "SerializationException"
 
 
 def test_events_reach_the_default_bus_and_never_from_outside(
