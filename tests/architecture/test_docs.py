@@ -16,6 +16,8 @@ import yaml
 
 from headrace import definition
 from local.sagemaker import shapes
+from local.sagemaker.families.training_run import INTERRUPT_TAG
+from local.sagemaker.images import Images
 from local.sagemaker.settings import Settings as SageMakerSettings
 from local.settings import Settings as LocalSettings
 from tests.architecture import cfn
@@ -110,6 +112,21 @@ def test_a_wrong_setting_is_found():
     page = "| `A` | 1 | a |\n| `B` | 2 GiB | b |\n| `C` | 3 | c |\n| `D` | the cores | d |\n"
     findings = wrong_settings(page, {"A": 1.0, "B": 2**30, "D": 4, "E": 5})
     assert findings == ["B is 1073741824, not 2 GiB", "C is no setting", "E is not in the table"]
+
+
+def test_the_pages_of_local_mode_name_what_the_code_names(tmp_path):
+    pages = {path.name: path.read_text() for path in discover("docs/local-*.md")}
+    named = set(re.findall(r"HEADRACE_LOCAL_([A-Z_]+)", "".join(pages.values())))
+    assert named <= settings_of_the_local_aws().keys()
+    assert f'"{INTERRUPT_TAG}"' in pages["local-sagemaker.md"]
+    operations = shapes.service_model("headrace-labeling").operation_names
+    assert all(f"\n| {name} | " in pages["local-labeling.md"] for name in operations)
+    [mapping] = re.findall(r"```yaml\n(.*?)```", pages["local-mode.md"], re.DOTALL)
+    file = tmp_path / "images.yaml"
+    file.write_text(mapping)
+    image = Images((file,)).find("123456789012.dkr.ecr.us-east-1.amazonaws.com/my-models:1")
+    assert image.python == tmp_path / "envs/mine/bin/python"
+    assert image.multi_model
 
 
 def test_every_operation_is_on_the_page_once():
