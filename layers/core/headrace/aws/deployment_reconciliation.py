@@ -13,6 +13,7 @@ from headrace.aws.endpoints import describe_endpoint, find_endpoint
 from headrace.aws.executions import FAILED_STATUSES, Executions
 from headrace.aws.ledger import Ledger
 from headrace.events import DeploymentRefused, EndpointDisagreed
+from headrace.names import deployment_id
 from headrace.records import (
     DeploymentRecord,
     EndpointRecord,
@@ -58,6 +59,8 @@ class DeploymentReconciler:
             if live and live.lock_owner:
                 self._unlock_if_dead(live)
             self._start_forgotten(model, live)
+            if live and live.compares:
+                self._end_lost_comparison(live)
             if live:
                 self._report_disagreement(live)
         return self.found
@@ -110,6 +113,23 @@ class DeploymentReconciler:
             serves = live and live.package_arn == request.package_arn
             if not serves and (meant or not older) and not self._was_tried(request):
                 self._start(request)
+
+    def _end_lost_comparison(self, live: EndpointRecord) -> None:
+        """Let what serves serve alone again if the comparison's deployment has ended otherwise."""
+        key = Key(pk=model_partition(live.model), sk=f"deployment#{live.compares}")
+        compared = self._ledger.get(DeploymentRecord, key)
+        if (compared and compared.is_open) or not live.package_arn or not live.package_version:
+            return
+        request = DeploymentRequest(
+            model=live.model,
+            deployment=deployment_id(live.model, live.package_version, str(live.compares)),
+            endpoint=live.endpoint,
+            package_arn=live.package_arn,
+            package_version=live.package_version,
+            cause=f"deployment {live.compares} ended while its version was compared here",
+        )
+        if not self._was_tried(request):
+            self._start(request)
 
     def _newest_approved(self, model: ModelRecord) -> str | None:
         reply = self._sagemaker.list_model_packages(

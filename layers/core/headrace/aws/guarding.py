@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from headrace.aws.alarms import describe_alarms
-from headrace.aws.endpoints import EndpointRequest, refuse_deployment
+from headrace.aws.endpoints import EndpointRequest, find_endpoint, refuse_deployment
 from headrace.aws.ledger import Ledger
 from headrace.deployment.alarms import (
     Alarms,
@@ -29,10 +29,14 @@ class GuardRequest(BaseModel):
 
 
 class GuardVerdict(BaseModel):
-    """GuardEndpoint's answer: the endpoint is watched, or the refusal to announce."""
+    """GuardEndpoint's answer: the endpoint is watched, or the refusal to announce.
 
-    outcome: Literal["guarded", "refused"]
+    A version that is compared there already is taken away first (`restorable`).
+    """
+
+    outcome: Literal["guarded", "restorable", "refused"]
     refusal: DeploymentRefused | None = None
+    restore: EndpointRequest | None = None
 
 
 def guard_endpoint(
@@ -60,6 +64,10 @@ def guard_endpoint(
     ]
     if not reasons:
         return GuardVerdict(outcome="guarded")
+    live = find_endpoint(ledger, target.endpoint)
+    if target.is_compared and live and live.alone_config:
+        restore = target.restoring(live.alone_config, reasons, "refused", rejects=False)
+        return GuardVerdict(outcome="restorable", restore=restore)
     key = Key(pk=model_partition(target.model), sk=f"deployment#{target.deployment}")
     record = ledger.get(DeploymentRecord, key)
     if record is None:

@@ -174,6 +174,11 @@ class Storage:
             for common in page.get("CommonPrefixes", []):
                 yield common["Prefix"].removeprefix(prefix).rstrip("/")
 
+    def lines(self, location: Location) -> Iterator[str]:
+        """Stream the lines of a text object."""
+        for line in self._s3.get_object(**location._arguments())["Body"].iter_lines():
+            yield line.decode(errors="replace")
+
     def _chunks(self, location: Location) -> Iterator[bytes]:
         body = self._s3.get_object(**location._arguments())["Body"]
         yield from body.iter_chunks(_CHUNK_BYTES)

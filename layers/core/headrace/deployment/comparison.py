@@ -9,6 +9,7 @@ Kind = Literal["shadow", "ab"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """In the order in which a candidate comes through them."""
 _FEWEST = 0.01  # of the requests
+_LOOKS = 48  # at a test of full length
 
 
 class Comparisons(Protocol):
@@ -32,6 +33,16 @@ def lasts(asked: Comparisons, kind: Kind) -> int:
     """Return how long a comparison takes at most, unless it is prolonged, in seconds."""
     section = asked.shadow if kind == "shadow" else asked.ab
     return section.duration if section else 0
+
+
+def pause(asked: Comparisons, kind: Kind) -> int:
+    """Return the time between two looks, in seconds: a test may end at any, a shadow at the end."""
+    return lasts(asked, kind) // (_LOOKS if kind == "ab" else 1)
+
+
+def first_look(asked: Comparisons, kind: Kind, minute_seconds: int) -> int:
+    """Return when to look first, in seconds; a minute lasts `minute_seconds` here."""
+    return max(1, pause(asked, kind) * minute_seconds // 60)
 
 
 def explain_comparisons(asked: Comparisons) -> str:

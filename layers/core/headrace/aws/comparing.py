@@ -1,0 +1,212 @@
+"""Two versions on one endpoint: what was captured, measured and told of both, and the verdict."""
+
+import itertools
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, NamedTuple
+
+from headrace.aws.storage import Location, Storage
+from headrace.definition import Deployment
+from headrace.deployment.captured import Exchange, Prediction, read_exchange
+from headrace.deployment.comparison import lasts, pause
+from headrace.deployment.experiment import CHALLENGER, CHAMPION, Experiment, Tally, assign, judge
+from headrace.deployment.shadow import Pair, Traffic, compare, compare_errors
+from headrace.records import DeploymentRecord, EndpointRecord
+from headrace.settings import Settings
+
+# What is read of captured requests and of outcomes at most: it has to fit a function's memory.
+_MOST = 200_000
+_HOUR = 3600
+_DAY = 86400
+
+
+class Comparer(NamedTuple):
+    """What comparing needs of AWS."""
+
+    settings: Settings
+    storage: Storage
+    cloudwatch: Any
+
+
+class Look(NamedTuple):
+    """What a look at a comparison says; `continue` after `wait` seconds, with these `changes`."""
+
+    outcome: Literal["continue", "promoted", "worse", "no difference", "unsure"]
+    reasons: list[str]
+    wait: int = 0
+    changes: dict[str, Any] = {}  # noqa: RUF012 — a NamedTuple's default, never changed
+
+
+class _Span(NamedTuple):
+    """Where a comparison goes on, and when."""
+
+    model: str
+    endpoint: str
+    config: str
+    since: datetime
+    now: datetime
+
+
+def look(record: DeploymentRecord, live: EndpointRecord, wanted: Deployment, aws: Comparer) -> Look:
+    """Look at a comparison: it goes on, or this is its verdict.
+
+    A shadow that got too little traffic in its time is prolonged once by as much.
+    """
+    now = datetime.now(UTC)
+    since = datetime.fromisoformat(record.comparing_since or now.isoformat())
+    span = _Span(record.model, live.endpoint, live.endpoint_config or "", since, now)
+    kind = record.comparison or "shadow"
+    minute = aws.settings.minute_seconds
+    lasting = lasts(wanted, kind) * minute / 60 * (2 if record.prolonged else 1)
+    left = (since + timedelta(seconds=lasting) - now).total_seconds()
+    wait = max(1, math.ceil(min(pause(wanted, kind) * minute / 60, max(left, 0) or _HOUR)))
+    if live.paused:
+        return Look("continue", [f"automation is paused: {live.paused}"], wait)
+    if kind == "shadow" and wanted.shadow:
+        if left > 0:
+            return Look("continue", [], wait)
+        verdict = compare(
+            _pairs(span, aws),
+            _traffic(span, CHAMPION, aws.cloudwatch),
+            _traffic(span, CHALLENGER, aws.cloudwatch),
+            wanted.shadow,
+        )
+        if verdict.outcome == "unsure" and not record.prolonged:
+            again = max(1, math.ceil(lasting))
+            return Look("continue", verdict.reasons, again, {"prolonged": True})
+        return Look(verdict.outcome, verdict.reasons)
+    if wanted.ab is None:
+        return Look("unsure", ["the project asks for no such comparison any more"])
+    return _experiment(span, wanted.ab, aws, over=left <= 0)._replace(wait=wait)
+
+
+def _experiment(span: _Span, experiment: Experiment, aws: Comparer, *, over: bool) -> Look:
+    production, candidate = (
+        _traffic(span, variant, aws.cloudwatch) for variant in (CHAMPION, CHALLENGER)
+    )
+    errors = compare_errors(production, candidate, experiment.errors)
+    if errors.outcome == "worse":
+        return Look("worse", [errors.told])
+    values = _outcomes(span, experiment, aws)
+    verdict = judge(Tally.of(values[CHAMPION]), Tally.of(values[CHALLENGER]), experiment, over=over)
+    return Look(verdict.outcome, [*verdict.reasons, errors.told])
+
+
+def _pairs(span: _Span, aws: Comparer) -> list[Pair]:
+    """Return the predictions of both for the same requests."""
+    copies: dict[str, list[tuple[Prediction, ...]]] = defaultdict(list)
+    for exchange in _exchanges(span, CHALLENGER, aws):
+        copies[exchange.key].append(exchange.predictions)
+    pairs: list[Pair] = []
+    for exchange in _exchanges(span, CHAMPION, aws):
+        waiting = copies.get(exchange.key)
+        answer = waiting.pop() if waiting else ()
+        if len(answer) == len(exchange.predictions):
+            pairs += zip(exchange.predictions, answer, strict=True)
+    return pairs
+
+
+def _outcomes(span: _Span, experiment: Experiment, aws: Comparer) -> dict[str, list[float]]:
+    """Return the outcomes of each variant, one for each entity or request: the first that came."""
+    if experiment.entity is None:
+        named = {
+            exchange.inference_id: variant
+            for variant in (CHAMPION, CHALLENGER)
+            for exchange in _exchanges(span, variant, aws)
+        }
+    found: dict[str, list[float]] = {CHAMPION: [], CHALLENGER: []}
+    seen: set[str] = set()
+    for row in itertools.islice(_rows(span, aws), _MOST):
+        who = row.get(experiment.entity or "inference_id")
+        value = row.get(experiment.outcome)
+        if who is None or str(who) in seen or not isinstance(value, int | float):
+            continue
+        if experiment.entity is None:
+            variant = named.get(str(who))
+        else:
+            variant = assign(str(who), span.config, experiment.percent)
+        if variant and math.isfinite(value):
+            seen.add(str(who))
+            found[variant].append(float(value))
+    return found
+
+
+def _rows(span: _Span, aws: Comparer) -> Iterator[dict[str, Any]]:
+    """Yield the outcomes that were written since the comparison began, and are not of before."""
+    bucket = aws.settings.data_bucket
+    objects = aws.storage.list(bucket, f"outcomes/{span.model}/")
+    for found in sorted(objects, key=lambda each: (each["LastModified"], each["Key"])):
+        # S3 tells whole seconds.
+        if found["LastModified"] < span.since.replace(microsecond=0):
+            continue
+        for line in aws.storage.lines(Location(bucket, found["Key"])):
+            row = _row(line)
+            if row and not _is_before(str(row.get("time", "")), span.since):
+                yield row
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _is_before(time: str, since: datetime) -> bool:
+    try:
+        told = datetime.fromisoformat(time)
+    except ValueError:
+        return False
+    return (told if told.tzinfo else told.replace(tzinfo=UTC)) < since.replace(microsecond=0)
+
+
+def _exchanges(span: _Span, variant: str, aws: Comparer) -> Iterator[Exchange]:
+    """Yield a variant's captured requests since the comparison began, some 200,000 at most."""
+    bucket, folder = aws.settings.artifacts_bucket, f"captures/{span.endpoint}/{variant}/"
+    first = f"{folder}{span.since:%Y/%m/%d/%H}"
+    found = (
+        exchange
+        for day in _days(span)
+        for each in aws.storage.list(bucket, f"{folder}{day}/")
+        if each["Key"] >= first
+        for line in aws.storage.lines(Location(bucket, each["Key"]))
+        if (exchange := read_exchange(line)) and not _is_before(exchange.at, span.since)
+    )
+    return itertools.islice(found, _MOST)
+
+
+def _days(span: _Span) -> list[str]:
+    days = (span.now.date() - span.since.date()).days + 1
+    return [f"{span.since + timedelta(days=n):%Y/%m/%d}" for n in range(days)]
+
+
+def _traffic(span: _Span, variant: str, cloudwatch: Any) -> Traffic:
+    """Return what CloudWatch counted of a variant; of several days the slowest counts."""
+    period = min(math.ceil((span.now - span.since).total_seconds() / _HOUR) * _HOUR or _HOUR, _DAY)
+
+    def points(metric: str, **statistic: list[str]) -> list[dict[str, Any]]:
+        reply = cloudwatch.get_metric_statistics(
+            Namespace="AWS/SageMaker",
+            MetricName=metric,
+            Dimensions=[
+                {"Name": "EndpointName", "Value": span.endpoint},
+                {"Name": "VariantName", "Value": variant},
+            ],
+            StartTime=span.since,
+            EndTime=span.now,
+            Period=period,
+            **statistic,
+        )
+        return list(reply["Datapoints"])
+
+    requests = sum(p["Sum"] for p in points("Invocations", Statistics=["Sum"]))
+    errors = sum(p["Sum"] for p in points("InvocationModelErrors", Statistics=["Sum"]))
+    slow = [
+        p["ExtendedStatistics"]["p99"] for p in points("ModelLatency", ExtendedStatistics=["p99"])
+    ]
+    # In microseconds.
+    return Traffic(int(requests), int(errors), max(slow) / 1000 if slow else None)
