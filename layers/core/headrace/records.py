@@ -355,6 +355,8 @@ class EndpointRecord(Record):
     waiting_config: str | None = None
     # When SageMaker had last changed the endpoint before the waiting deployment touched it.
     waiting_since: str | None = None
+    # Whether SageMaker took the change: before that, whatever settles is somebody else's.
+    waiting_asked: bool = False
     task_token: str | None = None
 
     def key(self) -> Key:

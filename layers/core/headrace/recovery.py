@@ -38,13 +38,17 @@ class Earlier(NamedTuple):
 
 
 class Situation(NamedTuple):
-    """What the policy looks at. `rings` are kinds of alarms that ring at this moment."""
+    """What the policy looks at. `rings` are kinds of alarms that ring at this moment.
+
+    `brought_back` says that what serves is there because a newer version was taken back.
+    """
 
     now: datetime
     rings: frozenset[str]
     live_version: int | None
     live_since: datetime | None
     last_good: int | None
+    brought_back: bool = False
     deploying: str | None = None
     paused: str | None = None
     earlier: tuple[Earlier, ...] = ()
@@ -61,26 +65,23 @@ class Choice(BaseModel):
 
 def choose(case: Situation, policy: Recovery) -> Choice:
     """Choose a remedy for what rings."""
-    for refrain in (_nothing_rings, _is_paused, _is_deploying, _nothing_serves, _cools_down):
-        reason = refrain(case, policy)
+    for refrain in (_nothing_rings, _is_paused, _is_deploying, _nothing_serves):
+        reason = refrain(case)
         if reason:
             return Choice(remedy="wait", reasons=[reason])
-    blame, reasons = _blame(case, policy)
+    blame, told = _blame(case, policy)
+    reasons = [told]
+    against = _against_going_back(case, policy) if blame else None
+    roll_back = blame and against is None
+    if against:
+        reasons.append(against)
     learning = bool(case.rings & _LEARNING)
-    roll_back = blame and policy.roll_back and case.last_good is not None
-    retrain = learning and policy.retrain
-    if blame and not roll_back:
-        reasons.append(
-            "there is no earlier version to go back to"
-            if policy.roll_back
-            else "model.yaml forbids to roll back (recovery.roll_back)"
-        )
-    if learning:
-        reasons.append(
-            "the data moved away from what it learnt, so a new candidate is trained"
-            if retrain
-            else "model.yaml forbids to retrain (recovery.retrain)"
-        )
+    against = _against_retraining(case, policy) if learning else None
+    retrain = learning and against is None
+    if retrain:
+        reasons.append("the data moved away from what it learnt, so a new candidate is trained")
+    elif against:
+        reasons.append(against)
     if roll_back:
         reasons.append(f"version {case.last_good} served well before")
         remedy: Remedy = "both" if retrain else "roll back"
@@ -88,42 +89,60 @@ def choose(case: Situation, policy: Recovery) -> Choice:
     return Choice(remedy="retrain" if retrain else "wait", reasons=reasons)
 
 
-def _blame(case: Situation, policy: Recovery) -> tuple[bool, list[str]]:
+def _blame(case: Situation, policy: Recovery) -> tuple[bool, str]:
     """Say whether the version that serves is to blame."""
     rings = ", ".join(sorted(case.rings))
     age = (case.now - (case.live_since or case.now)).total_seconds()
     if not case.rings & (_SERVING | _LEARNING):
-        return False, [f"{rings}: nobody asks, which no version of a model can mend"]
+        return False, f"{rings}: nobody asks, which no version of a model can mend"
     told = f"{rings}: {in_words(round(age))} after version {case.live_version} went live"
+    if case.brought_back:
+        # It served well before: walking further back would only reject good versions.
+        return False, f"{told}, which was brought back and rings too: the cause is another"
     if age > policy.watch:
-        return False, [f"{told}, too long to blame it (recovery.watch)"]
-    return True, [told]
+        return False, f"{told}, too long to blame it (recovery.watch)"
+    return True, told
 
 
-def _nothing_rings(case: Situation, _policy: Recovery) -> str | None:
+def _against_going_back(case: Situation, policy: Recovery) -> str | None:
+    if not policy.roll_back:
+        return "model.yaml forbids to roll back (recovery.roll_back)"
+    if case.last_good is None:
+        return "there is no earlier version to go back to"
+    return _cools_down(case, policy, "roll back")
+
+
+def _against_retraining(case: Situation, policy: Recovery) -> str | None:
+    if not policy.retrain:
+        return "model.yaml forbids to retrain (recovery.retrain)"
+    return _cools_down(case, policy, "retrain")
+
+
+def _nothing_rings(case: Situation) -> str | None:
     return None if case.rings else "nothing rings any more"
 
 
-def _is_paused(case: Situation, _policy: Recovery) -> str | None:
+def _is_paused(case: Situation) -> str | None:
     return f"automation is paused: {case.paused}" if case.paused else None
 
 
-def _is_deploying(case: Situation, _policy: Recovery) -> str | None:
+def _is_deploying(case: Situation) -> str | None:
     if case.deploying is None:
         return None
-    return f"deployment {case.deploying} is under way, and its own alarms decide about it"
+    return f"deployment {case.deploying} is under way; it is looked at again afterwards"
 
 
-def _nothing_serves(case: Situation, _policy: Recovery) -> str | None:
+def _nothing_serves(case: Situation) -> str | None:
     return None if case.live_version else "no version of ours serves"
 
 
-def _cools_down(case: Situation, policy: Recovery) -> str | None:
+def _cools_down(case: Situation, policy: Recovery, remedy: Remedy) -> str | None:
+    """Tell that a remedy was tried a short while ago; another one may be tried all the same."""
     for earlier in case.earlier:
         ago = (case.now - earlier.at).total_seconds()
-        if earlier.remedy != "wait" and ago < policy.cooldown:
+        if earlier.remedy in (remedy, "both") and ago < policy.cooldown:
             return (
-                f"{earlier.remedy} was tried {in_words(round(ago))} ago, and the cooldown is "
+                f"{remedy} was tried {in_words(round(ago))} ago, and the cooldown is "
                 f"{in_words(policy.cooldown)}: if it still rings, the cause is another"
             )
     return None

@@ -18,6 +18,14 @@ from headrace.settings import Settings
 Request = dict[str, Any]
 
 VARIANT = CHAMPION
+# Autoscaling's work survives an update; weights and capture are the configuration's.
+_KEEP_INSTANCES = {
+    "RetainAllVariantProperties": True,
+    "ExcludeRetainedVariantProperties": [
+        {"VariantPropertyType": "DesiredWeight"},
+        {"VariantPropertyType": "DataCaptureConfig"},
+    ],
+}
 _MAX_SECONDS = 28 * 86400  # of any job (StoppingCondition, API reference)
 CONTENT_TYPES = ["application/json", "application/jsonlines", "text/csv", "application/x-parquet"]
 RESPONSE_TYPES = ["application/json", "text/csv"]
@@ -239,9 +247,13 @@ def build_endpoint(*, endpoint: str, endpoint_config: str, tags: Mapping[str, st
 
 
 def build_endpoint_update(
-    *, endpoint: str, endpoint_config: str, strategy: Mapping[str, Any] | None = None
+    *,
+    endpoint: str,
+    endpoint_config: str,
+    strategy: Mapping[str, Any] | None = None,
+    keep_instances: bool = False,
 ) -> Request:
-    """Build UpdateEndpoint; the configuration's instance counts hold.
+    """Build UpdateEndpoint; the configuration's instance counts hold, or those there are now.
 
     `strategy` is SageMaker's DeploymentConfig: canary or linear shifts and the alarms that undo
     them. Without it all traffic moves at once, once the new instances answer.
@@ -250,6 +262,7 @@ def build_endpoint_update(
         "EndpointName": endpoint,
         "EndpointConfigName": endpoint_config,
         **({"DeploymentConfig": dict(strategy)} if strategy else {}),
+        **(_KEEP_INSTANCES if keep_instances else {}),
     }
 
 

@@ -38,6 +38,9 @@ class Endpoint:
             "FailureReason": self.reason,
         }
 
+    def describe_endpoint_config(self, **_: Any) -> dict[str, Any]:
+        return {"ProductionVariants": []}
+
     def create_endpoint(self, EndpointConfigName: str, **_: Any) -> None:  # noqa: N803 — boto3's
         if self.status is not None:
             _refuse("CreateEndpoint", "Cannot create already existing endpoint.")

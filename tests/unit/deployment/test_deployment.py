@@ -112,6 +112,12 @@ def test_next_step(found: EndpointState | None, since: str | None, step: str) ->
     assert next_step(found, "new", since) == step
 
 
+def test_what_settles_before_sagemaker_took_our_change_is_somebody_else_s() -> None:
+    """Autoscaling between the token and the update must not look like a rollback."""
+    assert next_step(state(at=AFTER), "new", BEFORE, asked=False) == "update"
+    assert next_step(state(config="new", at=AFTER), "new", BEFORE, asked=False) == "finished"
+
+
 def test_times_compare_whatever_zone_they_came_in() -> None:
     def described(moment: datetime) -> str:
         return EndpointState.of(

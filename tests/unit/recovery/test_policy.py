@@ -45,6 +45,10 @@ def case(
         (case(), "wait", "nothing rings any more"),
         (case("latency", paused="by Ann: sale"), "wait", "paused: by Ann: sale"),
         (case("latency", deploying="v4"), "wait", "deployment v4 is under way"),
+        (case("latency", brought_back=True), "wait", "brought back and rings too"),
+        (case("model-quality", brought_back=True), "retrain", "brought back and rings too"),
+        (case("latency", earlier=(Earlier("retrain", ago(1)),)), "roll back", "latency"),
+        (case("drift", live_hours=99, earlier=(Earlier("roll back", ago(1)),)), "retrain", "drift"),
         (case("latency", live_version=None), "wait", "no version of ours serves"),
         (
             case("latency", earlier=(Earlier("roll back", ago(1)),)),
@@ -105,4 +109,12 @@ def test_every_case_has_a_reason_and_no_case_loops(situation: Situation) -> None
         assert not situation.deploying
         # Ringing again at once does nothing more.
         again = situation._replace(earlier=(*situation.earlier, Earlier(choice.remedy, NOW)))
-        assert choose(again, POLICY).remedy == "wait"
+        assert choose(again, POLICY).remedy not in (choice.remedy, "both")
+
+
+def test_alarms_that_never_end_do_not_walk_back_through_good_versions() -> None:
+    """Invariant 33, for days: what a rollback brought back is not blamed for the same fault."""
+    first = choose(case("server-errors"), POLICY)
+    assert first.remedy == "roll back"
+    later = case("server-errors", live_hours=7, brought_back=True, last_good=1)
+    assert choose(later, POLICY).remedy == "wait"

@@ -116,16 +116,27 @@ def deploy_endpoint(request: DeployRequest, aws: Deployer) -> Literal["settled"]
         raise lost(target)
     since = record.waiting_since if record.waiting_config == target.endpoint_config else None
     state = describe_endpoint(aws.sagemaker, target.endpoint)
-    step = next_step(state, target.endpoint_config, since)
+    asked = since is not None and record.waiting_asked
+    step = next_step(state, target.endpoint_config, since, asked=asked)
     if step == "busy":
+        _update(target, {"lock_until": _lease()}, aws.ledger)
         raise EndpointBusyError(f"Endpoint {target.endpoint} is {state and state.status}")
-    if since is None:
+    if since is None or not (asked or step == "wait"):
         since = state.changed_at if state else ""
     # The token first: the event may come before the call below returns.
-    _wait(record, request, since, aws.ledger)
+    waiting = {
+        "waiting_config": target.endpoint_config,
+        "waiting_since": since,
+        "waiting_asked": asked or step == "wait",
+        "task_token": request.task_token,
+        "lock_until": _lease(),
+    }
+    _update(target, waiting, aws.ledger)
     if step == "finished":
         return "settled"
-    _move(step, target, aws)
+    if step != "wait":
+        _move(step, target, aws)
+        _update(target, {"waiting_asked": True}, aws.ledger)
     return None
 
 
@@ -140,7 +151,8 @@ def resume_deployment(
     if record is None or record.task_token is None or record.waiting_config is None:
         return None
     state = describe_endpoint(sagemaker, endpoint)
-    if state is None or next_step(state, record.waiting_config, record.waiting_since) != "finished":
+    step = next_step(state, record.waiting_config, record.waiting_since, asked=record.waiting_asked)
+    if state is None or step != "finished":
         return None
     succeed(stepfunctions, record.task_token, "settled")
     ledger.update(record.key(), {"task_token": None}, {"task_token": record.task_token})
@@ -190,18 +202,16 @@ def refuse_deployment(
     )
 
 
-def _wait(record: EndpointRecord, request: DeployRequest, since: str, ledger: Ledger) -> None:
-    """Leave the token for the endpoint's next event, and renew the lock for as long as it takes."""
-    target = request.target
-    waiting = {
-        "waiting_config": target.endpoint_config,
-        "waiting_since": since,
-        "task_token": request.task_token,
-        "lock_until": (datetime.now(UTC) + _LEASE).strftime("%Y-%m-%dT%H:%M:%S.000Z"),
-    }
-    expect = {"lock_owner": target.execution, "fence": target.fence}
-    if not ledger.update(record.key(), waiting, expect):
+def _update(target: EndpointRequest, changes: dict[str, Any], ledger: Ledger) -> None:
+    """Write what a deployment does to its endpoint, unless its lock is lost."""
+    key = Key(pk="endpoints", sk=target.endpoint)
+    if not ledger.update(key, changes, {"lock_owner": target.execution, "fence": target.fence}):
         raise lost(target)
+
+
+def _lease() -> str:
+    """Return until when a lock holds that is renewed now."""
+    return (datetime.now(UTC) + _LEASE).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def lost(target: EndpointRequest) -> LockLostError:
@@ -223,7 +233,10 @@ def _move(step: Step, target: EndpointRequest, aws: Deployer) -> None:
         elif step == "update":
             aws.sagemaker.update_endpoint(
                 **build_endpoint_update(
-                    endpoint=endpoint, endpoint_config=config, strategy=target.strategy
+                    endpoint=endpoint,
+                    endpoint_config=config,
+                    strategy=target.strategy,
+                    keep_instances=_is_scaled(endpoint, aws.sagemaker),
                 )
             )
         elif step == "delete":
@@ -234,3 +247,17 @@ def _move(step: Step, target: EndpointRequest, aws: Deployer) -> None:
         raise
     if step == "delete":
         raise EndpointBusyError(f"Endpoint {target.endpoint} had failed and is being deleted")
+
+
+def _is_scaled(endpoint: str, sagemaker: Any) -> bool:
+    """Tell whether autoscaling, or a person, gave the endpoint other instances than its config."""
+    described = sagemaker.describe_endpoint(EndpointName=endpoint)
+    config = sagemaker.describe_endpoint_config(EndpointConfigName=described["EndpointConfigName"])
+    wanted = {
+        each["VariantName"]: each.get("InitialInstanceCount")
+        for each in config["ProductionVariants"]
+    }
+    return any(
+        each.get("DesiredInstanceCount") != wanted.get(each["VariantName"])
+        for each in described.get("ProductionVariants", [])
+    )

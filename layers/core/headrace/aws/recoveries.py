@@ -77,7 +77,8 @@ def choose_remedy(request: RemedyRequest, aws: Recoverer) -> RemedyVerdict:
     alarm = request.detail
     endpoint = alarm.alarmName.rpartition("/")[0]
     model = _find_model(endpoint, aws)
-    if model is None or alarm.alarmName != composite_name(endpoint):
+    heard = (composite_name(endpoint), alarm_name(endpoint, "traffic"))
+    if model is None or alarm.alarmName not in heard:
         return RemedyVerdict(remedy="none")
     live = find_endpoint(aws.ledger, endpoint)
     definition = load_definition(aws.storage, aws.settings, model.model, model.project_version)
@@ -126,10 +127,17 @@ def _situation(
         live_version=live.package_version if live else None,
         live_since=datetime.fromisoformat(live.live_since) if live and live.live_since else None,
         last_good=good.version if good else None,
+        brought_back=_was_brought_back(deployments),
         deploying=under_way[0] if under_way else None,
         paused=live.paused if live else None,
         earlier=tuple(_tried(earlier, deployments)),
     )
+
+
+def _was_brought_back(deployments: list[DeploymentRecord]) -> bool:
+    """Tell whether what serves is there because a newer version was taken back."""
+    ended = [d for d in deployments if d.ended_at and (d.status == "live" or d.went_back)]
+    return bool(ended) and max(ended, key=lambda d: d.ended_at or "").went_back
 
 
 def _tried(

@@ -53,13 +53,15 @@ class EndpointState(BaseModel):
         return self.status == "InService" and self.config == config
 
 
-def next_step(state: EndpointState | None, config: str, since: str | None) -> Step:
+def next_step(
+    state: EndpointState | None, config: str, since: str | None, *, asked: bool = True
+) -> Step:
     """Say what a deployment that wants `config` must do about an endpoint in this state.
 
     `since` is when the endpoint had last changed before this deployment touched it (empty: it did
-    not exist), or None if it has not touched it yet. An endpoint that settled after that, on
-    whatever configuration, is finished with us: SageMaker ends a failed update in service, on the
-    old configuration.
+    not exist), or None if it has not touched it yet; `asked` says that SageMaker took its change.
+    An endpoint that settled after that, on whatever configuration, is finished with us: SageMaker
+    ends a failed update in service, on the old configuration.
     """
     if state is None:
         return "create"
@@ -68,7 +70,7 @@ def next_step(state: EndpointState | None, config: str, since: str | None) -> St
     if state.is_moving:
         ours = state.status in ("Creating", "Updating") and state.pending_config == config
         return "wait" if ours and since is not None else "busy"
-    if since is not None and state.changed_at > since:
+    if since is not None and asked and state.changed_at > since:
         return "finished"
     # "DeleteEndpoint is the only operation that can be performed on a failed endpoint."
     return "delete" if state.status == "Failed" else "update"

@@ -16,6 +16,7 @@ _LONGEST_WAIT = 3600  # WaitIntervalInSeconds, TerminationWaitInSeconds
 _LONGEST = 28800  # MaximumExecutionTimeoutInSeconds
 _SHORTEST = 600
 _PROVISIONING = 3600  # new instances, model downloads, health checks: as long as AWS allows one
+_BATCH_PROVISIONING = 900  # the same for each batch of a rolling deployment, which is smaller
 
 
 class Canary(Section):
@@ -92,6 +93,11 @@ class Shift(NamedTuple):
         """All waiting, in seconds."""
         return self.steps * self.bake + self.stand_by
 
+    @property
+    def provisioning(self) -> int:
+        """How long new instances may take, in seconds; a rolling deployment makes them in steps."""
+        return max(_PROVISIONING, self.steps * _BATCH_PROVISIONING * (self.kind == "rolling"))
+
     def scaled(self, minute_seconds: int) -> "Shift":
         """Return the shift with waits as long as a minute lasts here; a laptop cannot wait."""
         bake, stand_by = (seconds * minute_seconds // 60 for seconds in (self.bake, self.stand_by))
@@ -122,7 +128,7 @@ def plan_shift(strategy: Strategy, instances: int, stand_by: int) -> Shift:
 def deployment_config(shift: Shift, alarms: list[str]) -> dict[str, Any]:
     """Return UpdateEndpoint's DeploymentConfig."""
     size = {"Type": "INSTANCE_COUNT", "Value": shift.instances}
-    timeout = max(_SHORTEST, min(shift.waits + _PROVISIONING, _LONGEST))
+    timeout = max(_SHORTEST, min(shift.waits + shift.provisioning, _LONGEST))
     rollback = (
         {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in alarms]}}
         if alarms
@@ -165,10 +171,11 @@ def mistakes(strategy: Strategy, instances: int, stand_by: int, has_alarms: bool
             "a rolling deployment keeps no old instances: stand_by needs a blue/green strategy "
             "(all-at-once, canary or linear)"
         )
-    if shift.waits + _PROVISIONING > _LONGEST:
+    if shift.waits + shift.provisioning > _LONGEST:
         found.append(
             f"its waits take {in_words(shift.waits)}, and SageMaker gives up a deployment after "
-            "8 h, of which up to 1 h is needed for new instances: shorten the bakes"
+            f"8 h, of which up to {in_words(shift.provisioning)} are needed for new instances: "
+            "shorten the bakes, or take larger steps"
         )
     return found
 
