@@ -25,6 +25,7 @@ class Endpoint:
         self.reason: str | None = None
         self.changed = datetime(2026, 1, 1, tzinfo=UTC)
         self.served: list[str] = []
+        self.approvals: dict[str, str] = {}
 
     def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:  # noqa: N803 — boto3's
         if self.status is None:
@@ -38,6 +39,17 @@ class Endpoint:
             "FailureReason": self.reason,
         }
 
+    def describe_model_package(self, ModelPackageName: str) -> dict[str, Any]:  # noqa: N803 — boto3's
+        return {
+            "ModelPackageArn": ModelPackageName,
+            "ModelPackageGroupName": "headrace-credit-risk",
+            "ModelPackageVersion": int(ModelPackageName.rpartition("/")[2]),
+            "ModelApprovalStatus": self.approvals.get(ModelPackageName, "Approved"),
+            "ApprovalDescription": "too slow",
+            "CreationTime": self.changed,
+            "InferenceSpecification": {"Containers": [{"Image": "i", "ModelDataUrl": "s3://m"}]},
+        }
+
     def describe_endpoint_config(self, **_: Any) -> dict[str, Any]:
         return {"ProductionVariants": []}
 
@@ -46,8 +58,8 @@ class Endpoint:
             _refuse("CreateEndpoint", "Cannot create already existing endpoint.")
         self._become("Creating", config=EndpointConfigName)
 
-    def update_endpoint(self, EndpointConfigName: str, **_: Any) -> None:  # noqa: N803 — boto3's
-        if self.status != "InService":
+    def update_endpoint(self, EndpointConfigName: str, busy: bool = False, **_: Any) -> None:  # noqa: N803 — boto3's
+        if self.status != "InService" or busy:
             _refuse("UpdateEndpoint", "Cannot update in-progress endpoint.")
         self._become("Updating", pending=EndpointConfigName)
 
@@ -55,6 +67,10 @@ class Endpoint:
         if self.status not in ("InService", "Failed"):
             _refuse("DeleteEndpoint", "Cannot update in-progress endpoint.")
         self._become("Deleting")
+
+    def touch(self) -> None:
+        """Change something else: instances, by autoscaling."""
+        self.changed += timedelta(seconds=1)
 
     @property
     def moving(self) -> bool:
@@ -114,10 +130,15 @@ class Runtime:
     def __init__(self, predictions: list[Any]) -> None:
         self.predictions = predictions
         self.asked: list[Any] = []
+        self.answer: bytes | Exception | None = None
 
     def invoke_endpoint(self, Body: bytes, **_: Any) -> dict[str, Any]:  # noqa: N803 — boto3's
 
         self.asked.append(json.loads(Body))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        if self.answer is not None:
+            return {"Body": io.BytesIO(self.answer)}
         return {"Body": io.BytesIO(json.dumps({"predictions": self.predictions}).encode())}
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from headrace.aws.endpoints import find_endpoint
 from headrace.aws.storage import Location
@@ -170,9 +171,59 @@ def test_the_late_write_of_a_lost_lock_is_refused(here: World) -> None:
         world.attempt(first)
     with pytest.raises(LockLostError):
         world.verify(first)
+    assert world.record(first).status == "deploying"
     world.attempt(second)
     world.endpoint.settle(well=True)
     assert world.verify(second).outcome == "live"
     found = find_endpoint(here.ledger, ENDPOINT)
     assert found is not None
     assert found.package_version == 2
+
+
+@pytest.mark.parametrize(
+    "answer", [b'{"error": "down"}', b"<html>", b"[]", ReadTimeoutError(endpoint_url="e")]
+)
+def test_an_answer_that_cannot_be_read_is_not_left_serving(here: World, answer: Any) -> None:
+    world = Deployments(here.ledger, here.storage)
+    world.serve(1)
+    second = world.begin(2)
+    world.attempt(second)
+    world.endpoint.settle(well=True)
+    world.runtime.answer = answer
+    verdict = world.verify(second)
+    assert verdict.outcome == "broken"
+    assert verdict.restore is not None
+    assert verdict.restore.endpoint_config == "config-v1"
+
+
+def test_a_version_that_is_rejected_while_it_is_deployed_does_not_stay(here: World) -> None:
+    world = Deployments(here.ledger, here.storage)
+    world.serve(1)
+    second = world.begin(2)
+    world.attempt(second)
+    world.endpoint.approvals["arn:package/2"] = "Rejected"
+    world.endpoint.settle(well=True)
+    verdict = world.verify(second)
+    assert verdict.outcome == "broken"
+    assert verdict.restore is not None
+    assert verdict.restore.restores == ["version 2 is Rejected meanwhile: too slow"]
+
+
+def test_autoscaling_between_token_and_update_is_no_rollback(here: World) -> None:
+    world = Deployments(here.ledger, here.storage)
+    world.serve(1)
+    second = world.begin(2)
+
+    def scaled_first(**_: Any) -> None:
+        world.endpoint.touch()
+        Endpoint.update_endpoint(world.endpoint, EndpointConfigName="config-v2", busy=True)
+
+    world.endpoint.update_endpoint = scaled_first  # type: ignore[method-assign]
+    with pytest.raises(EndpointBusyError):
+        world.attempt(second)
+    del world.endpoint.update_endpoint
+    token = world.attempt(second)
+    assert world.endpoint.pending == "config-v2"
+    assert token in world.tokens.open
+    world.endpoint.settle(well=True)
+    assert world.verify(second).outcome == "live"

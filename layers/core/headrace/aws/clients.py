@@ -14,7 +14,12 @@ _CONFIG = Config(
 )
 
 
+# An endpoint that does not answer is asked once more, within its caller's own time limit.
+_IMPATIENT = Config(connect_timeout=3, read_timeout=20, retries={"total_max_attempts": 2})
+
+
 @cache
 def client(service: str) -> Any:
     """Return the process's client of an AWS service, such as `s3`."""
-    return boto3.client(service, config=_CONFIG)
+    patience = _IMPATIENT if service == "sagemaker-runtime" else _CONFIG
+    return boto3.client(service, config=patience)

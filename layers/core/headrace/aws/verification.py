@@ -3,6 +3,7 @@
 import json
 from typing import Any, Literal
 
+from botocore.exceptions import HTTPClientError
 from pydantic import BaseModel
 
 from headrace.aws.endpoints import (
@@ -14,6 +15,7 @@ from headrace.aws.endpoints import (
     refuse_deployment,
 )
 from headrace.aws.ledger import Ledger
+from headrace.aws.registry import describe_package
 from headrace.aws.storage import Location
 from headrace.deployment.alarms import guards, link
 from headrace.deployment.experiment import CHALLENGER
@@ -57,6 +59,7 @@ def verify_endpoint(request: VerifyRequest, aws: Deployer, runtime: Any) -> Veri
     Raises:
         DeploymentError: the endpoint serves neither what was asked nor what it served before, or
             there is nothing to go back to.
+        LockLostError: the lock ran out and is somebody else's.
     """
     target = request.target
     record = aws.ledger.get(
@@ -65,8 +68,10 @@ def verify_endpoint(request: VerifyRequest, aws: Deployer, runtime: Any) -> Veri
     )
     if record is None:
         raise DeploymentError(f"The ledger has no deployment {target.deployment}.")
-    state = describe_endpoint(aws.sagemaker, target.endpoint)
     live = find_endpoint(aws.ledger, target.endpoint)
+    if live is None or (live.lock_owner, live.fence) != (target.execution, target.fence):
+        raise lost(target)
+    state = describe_endpoint(aws.sagemaker, target.endpoint)
     if state is None or not state.serves(target.endpoint_config):
         returned = state and live and live.endpoint_config and state.serves(live.endpoint_config)
         if not returned or target.goes_back or target.restores:
@@ -77,7 +82,7 @@ def verify_endpoint(request: VerifyRequest, aws: Deployer, runtime: Any) -> Veri
         return _roll_back(record, target, live, [reason], aws)
     if target.restores:
         return _end_restoration(record, target, live, aws)
-    wrong = _smoke(target, live, aws, runtime)
+    wrong = _taken_back(target, aws.sagemaker) or _smoke(target, live, aws, runtime)
     if wrong:
         return VerifyVerdict(outcome="broken", restore=_restoration(target, live, wrong))
     if target.compares:
@@ -158,6 +163,15 @@ def _roll_back(
     )
 
 
+def _taken_back(target: EndpointRequest, sagemaker: Any) -> str | None:
+    """Say that somebody rejected the version while it was deployed."""
+    package = describe_package(sagemaker, target.package_arn)
+    if package.approval == "Approved":
+        return None
+    said = f": {package.approval_description}" if package.approval_description else ""
+    return f"version {target.package_version} is {package.approval} meanwhile{said}"
+
+
 def _smoke(
     target: EndpointRequest, live: EndpointRecord | None, aws: Deployer, runtime: Any
 ) -> str | None:
@@ -179,12 +193,14 @@ def _smoke(
             Body=json.dumps({"instances": smoke["instances"]}).encode(),
             **variant,
         )
+        answered = json.loads(reply["Body"].read())["predictions"]
     except runtime.exceptions.ModelError as error:
         return f"Endpoint {target.endpoint} failed its smoke test: {error}"
-    answered = json.loads(reply["Body"].read())
-    differences = compare_predictions(
-        smoke["predictions"], answered["predictions"], smoke["tolerance"]
-    )
+    except HTTPClientError as error:  # no answer in time, or none at all
+        return f"Endpoint {target.endpoint} gave no answer to its smoke test: {error}"
+    except (ValueError, KeyError, TypeError) as error:
+        return f"Endpoint {target.endpoint} gave no predictions that can be read: {error!r}"
+    differences = compare_predictions(smoke["predictions"], answered, smoke["tolerance"])
     if not differences:
         return None
     return (
