@@ -1,4 +1,8 @@
-"""Endpoints that really serve. Facts: sagemaker.md §1, §2.1, §2.3, §2.4, §2.9, §2.10."""
+"""Endpoints that really serve.
+
+AWS: "Real-time inference", "Use Your Own Inference Code with Hosting Services", "Capture data from
+real-time endpoint", "Metrics for monitoring Amazon SageMaker AI with Amazon CloudWatch".
+"""
 
 import json
 import time
@@ -14,7 +18,7 @@ from tests.local.sagemaker.conftest import BUCKET, MUTE, Clients
 
 
 def test_life_of_an_endpoint(clients: Clients, unique: str) -> None:
-    """§2.1 Creating → InService → Updating (the old config serves meanwhile) → InService → gone."""
+    """Creating → InService → Updating (the old config serves meanwhile) → InService → gone."""
     one, two = (clients.model(f"{unique}-{text}", text) for text in ("one", "two"))
     clients.config(f"{unique}-1", ("main", one, 1.0))
     clients.config(f"{unique}-2", ("main", two, 1.0))
@@ -62,7 +66,7 @@ def test_life_of_an_endpoint(clients: Clients, unique: str) -> None:
 
 
 def test_variants_share_by_weight(clients: Clients, unique: str) -> None:
-    """§2.3 share = weight / Σ weights; TargetVariant overrides; instances are processes."""
+    """Share = weight / Σ weights; TargetVariant overrides; instances are processes."""
     one, two = (clients.model(f"{unique}-{text}", text) for text in ("one", "two"))
     clients.config(unique, ("heavy", one, 9.0), ("light", two, 1.0), instances=2)
     clients.deploy(unique, unique)
@@ -79,7 +83,7 @@ def test_variants_share_by_weight(clients: Clients, unique: str) -> None:
 
 
 def test_errors_of_the_container(clients: Clients, unique: str) -> None:
-    """§1 ModelError; §2.4 a container that dies is started again; §2.10 error metrics."""
+    """ModelError; a container that dies is started again; error metrics."""
     clients.config(unique, ("main", clients.model(unique), 1.0))
     clients.deploy(unique, unique)
     refused = clients.runtime.exceptions
@@ -128,7 +132,7 @@ def test_errors_of_the_container(clients: Clients, unique: str) -> None:
 
 
 def test_container_that_never_pings(clients: Clients, unique: str) -> None:
-    """§2.4 /ping must pass in time, else the create fails; §2.1 then only a delete is allowed."""
+    """/ping must pass in time, else the create fails; then only a delete is allowed."""
     clients.config(unique, ("main", clients.model(unique, None, MUTE), 1.0))
     endpoint = clients.deploy(unique, unique)
     assert endpoint["EndpointStatus"] == "Failed"
@@ -141,7 +145,7 @@ def test_container_that_never_pings(clients: Clients, unique: str) -> None:
 
 
 def test_update_that_fails_leaves_the_old_config(clients: Clients, unique: str) -> None:
-    """§2.1 a failed update: InService on the old config, with FailureReason."""
+    """A failed update: InService on the old config, with FailureReason."""
     good, bad = (clients.model(f"{unique}-{text}", text) for text in ("one", "broken"))
     clients.config(f"{unique}-1", ("main", good, 1.0))
     clients.config(f"{unique}-2", ("main", bad, 1.0))
@@ -166,7 +170,7 @@ def test_missing_model_data(clients: Clients, unique: str) -> None:
 
 
 def test_data_capture(clients: Clients, unique: str) -> None:
-    """§2.9 key layout and record; types not listed are base64-encoded; InferenceId is kept."""
+    """Key layout and record; types not listed are base64-encoded; InferenceId is kept."""
     capture = {
         "EnableCapture": True,
         "InitialSamplingPercentage": 100,
@@ -197,7 +201,7 @@ def test_data_capture(clients: Clients, unique: str) -> None:
 
 
 def test_delete_waits_for_requests_under_way(clients: Clients, unique: str) -> None:
-    """§2.1 no availability loss: what a container took on, it answers."""
+    """No availability loss: what a container took on, it answers."""
     clients.config(unique, ("main", clients.model(unique), 1.0))
     clients.deploy(unique, unique)
     with ThreadPoolExecutor(4) as pool:

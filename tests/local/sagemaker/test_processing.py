@@ -1,4 +1,4 @@
-"""Processing jobs, run for real. Facts: sagemaker.md §5."""
+"""Processing jobs, run for real, by "Build Your Own Processing Container" of the guide."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Describe, List, Delete and tags as every kind does them. Facts: sagemaker.md §1."""
+"""Describe, List, Delete and tags as every kind does them, by the SageMaker API reference."""
 
 import itertools
 import time

@@ -1,4 +1,8 @@
-"""Training jobs, run for real. Facts: sagemaker.md §3.1, §3.2, §3.4, §1."""
+"""Training jobs, run for real.
+
+AWS: "How Amazon SageMaker AI Provides Training Information", "... Runs Your Training Image", "...
+Signals Algorithm Success and Failure", "... Processes Training Output"; API_DescribeTrainingJob.
+"""
 
 import json
 import time
@@ -19,7 +23,7 @@ def channel(name: str, uri: str, kind: str = "S3Prefix", **changes: str) -> dict
 
 
 def test_job_completes(clients: Clients, unique: str) -> None:
-    """§3.1 statuses; §3.2 paths, environment, artifacts, logs; §3.4 the last value of a metric."""
+    """Statuses; paths, environment, artifacts, logs; the last value of a metric."""
     clients.put(f"{unique}/train/part/a.csv", "1,2")
     clients.put(f"{unique}/train/b.csv", "3,4")
     uri = clients.put(f"{unique}/valid.csv", "5,6")
@@ -80,7 +84,7 @@ def test_job_completes(clients: Clients, unique: str) -> None:
 
 
 def test_failure_file_is_the_reason(clients: Clients, unique: str) -> None:
-    """§3.2 /opt/ml/output/failure, exit code."""
+    """/opt/ml/output/failure, exit code."""
     clients.train(unique, "fail")
     job = clients.trained(unique)
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Failed", "Failed")
@@ -89,7 +93,7 @@ def test_failure_file_is_the_reason(clients: Clients, unique: str) -> None:
 
 
 def test_stop_keeps_what_is_saved_in_the_grace(clients: Clients, unique: str) -> None:
-    """§3.2 stop: SIGTERM, artifacts saved in the grace are kept."""
+    """Stop: SIGTERM, artifacts saved in the grace are kept."""
     clients.train(unique, "save on stop")
     clients.training(unique)
     clients.sagemaker.stop_training_job(TrainingJobName=unique)
@@ -101,7 +105,7 @@ def test_stop_keeps_what_is_saved_in_the_grace(clients: Clients, unique: str) ->
 
 
 def test_time_limit_kills_what_ignores_sigterm(clients: Clients, unique: str) -> None:
-    """§3.1 MaxRuntimeExceeded; §3.2 kill after the grace (one second here)."""
+    """MaxRuntimeExceeded; kill after the grace (one second here)."""
     began = time.monotonic()
     clients.train(unique, "ignore stop", StoppingCondition={"MaxRuntimeInSeconds": 1})
     job = clients.trained(unique)
@@ -121,7 +125,7 @@ def test_role_without_access_to_the_data(clients: Clients, unique: str) -> None:
 
 
 def test_manifest(clients: Clients, unique: str) -> None:
-    """§3.2 input modes: ManifestFile, and FastFile as files."""
+    """Input modes: ManifestFile, and FastFile as files."""
     clients.put(f"{unique}/data/2018/jan.csv", "jan")
     clients.put(f"{unique}/data/feb.csv", "feb")
     clients.put(f"{unique}/data/not-listed.csv", "no")
@@ -148,7 +152,7 @@ def test_empty_prefix_fails(clients: Clients, unique: str) -> None:
 
 
 def test_checkpoints_survive_to_the_next_job(clients: Clients, unique: str) -> None:
-    """§3.2 /opt/ml/checkpoints."""
+    """/opt/ml/checkpoints."""
     clients.put(f"{unique}/state.txt", "epoch 7")
     clients.train(
         unique,
@@ -262,7 +266,7 @@ def test_jobs_wait_their_turn_in_starting(clients: Clients, unique: str) -> None
 def test_refused_requests(
     clients: Clients, unique: str, changes: dict, code: str, message: str
 ) -> None:
-    """§1 error codes and messages."""
+    """Error codes and messages."""
     with pytest.raises(ClientError) as refusal:
         clients.train(unique, **changes)
     assert refusal.value.response["Error"]["Code"] == code
@@ -270,7 +274,7 @@ def test_refused_requests(
 
 
 def test_names_are_unique_and_absence_is_told(clients: Clients, unique: str) -> None:
-    """§1 ResourceInUse; "Requested resource not found." as a ValidationException."""
+    """ResourceInUse; "Requested resource not found." as a ValidationException."""
     clients.train(unique)
     with pytest.raises(clients.sagemaker.exceptions.ResourceInUse, match="already exists"):
         clients.train(unique)
@@ -287,7 +291,7 @@ def test_names_are_unique_and_absence_is_told(clients: Clients, unique: str) -> 
 
 
 def test_waiter_and_paginator(clients: Clients, unique: str) -> None:
-    """§1 waiters; List filters, order and pages."""
+    """Waiters; List filters, order and pages."""
     names = [f"{unique}-{number}" for number in range(3)]
     for name in names:
         clients.train(name)
