@@ -10,7 +10,8 @@ from headrace.aws.datasets import assemble_dataset
 from headrace.aws.drops import Drops
 from headrace.aws.storage import Storage
 from headrace.settings import settings
-from headrace_profiling.profile import ColumnProfile, merge
+from headrace_profiling.columns import ColumnProfile
+from headrace_profiling.profiles import merge_columns
 
 logger = Logger()
 
@@ -36,4 +37,4 @@ def _merge_profiles(profiles: Sequence[dict[str, Any]]) -> dict[str, Any]:
         {name: ColumnProfile.from_dict(column) for name, column in profile.items()}
         for profile in profiles
     ]
-    return {name: column.as_dict() for name, column in merge(parsed).items()}
+    return {name: column.as_dict() for name, column in merge_columns(parsed).items()}

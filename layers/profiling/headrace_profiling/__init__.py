@@ -1,5 +1,21 @@
-"""What is in the data: quality, profiles, later drift; on DuckDB, and no AWS.
+"""What is in the data and how it changed: mergeable profiles, drift, quality, bias; no AWS.
 
-`quality` checks one file and parts its good rows from its bad ones, `profile` says what a column
-looks like in a form that merges (over files, versions, days), `measure` takes it from a table.
+`profile` looks at files, `Profile` merges and is JSON, `compare` says what changed between two.
+`model_monitor` reads and writes Model Monitor's files; `quality` parts good rows from bad ones.
 """
+
+from headrace_profiling.captures import CaptureColumns
+from headrace_profiling.columns import ColumnProfile
+from headrace_profiling.errors import FormatError, ProfilingError, SourceError
+from headrace_profiling.profiles import Profile
+from headrace_profiling.sources import profile
+
+__all__ = [
+    "CaptureColumns",
+    "ColumnProfile",
+    "FormatError",
+    "Profile",
+    "ProfilingError",
+    "SourceError",
+    "profile",
+]

@@ -35,8 +35,9 @@ class Engine:
     It spills to `folder` instead of passing `memory_mb`, and loads no extension.
     """
 
-    def __init__(self, folder: Path, memory_mb: int) -> None:
+    def __init__(self, folder: Path, memory_mb: int, threads: int | None = None) -> None:
         self.memory_mb = memory_mb
+        self._threads = threads
         self._folder = folder
         self._database: duckdb.DuckDBPyConnection | None = None
 
@@ -62,9 +63,11 @@ class Engine:
             self._database = None
 
     def _open(self) -> duckdb.DuckDBPyConnection:
+        threads = {"threads": str(self._threads)} if self._threads else {}
         return duckdb.connect(
             ":memory:",
             config={
+                **threads,
                 "memory_limit": f"{self.memory_mb}MB",
                 "temp_directory": str(self._folder / "spill"),
                 "autoinstall_known_extensions": "false",

@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 import duckdb
 
+from headrace_profiling.columns import ColumnProfile
 from headrace_profiling.engine import PHYSICAL, Engine, identifier, literal, logical_type
 from headrace_profiling.measure import measure
-from headrace_profiling.profile import Profile
 from headrace_profiling.readers import ROW, Unreadable, open_parquet, read_csv, read_jsonl
 
 Format = Literal["parquet", "csv", "jsonl"]
@@ -55,7 +55,7 @@ class FileCheck:
     excluded: str = ""
     good_file: Path | None = None
     bad_file: Path | None = None
-    profile: Profile = field(default_factory=dict)
+    profile: Mapping[str, ColumnProfile] = field(default_factory=dict)
 
 
 def check_file(
@@ -140,7 +140,7 @@ class _Check:
             excluded=self._excluded() if bad_rows else "",
             good_file=self._write_good() if rewrite else None,
             bad_file=bad_file,
-            profile=measure(self.connection, "good", columns, rows),
+            profile=measure(self.connection, "good", columns).columns,
         )
 
     def _physical_types(self) -> dict[str, str]:
