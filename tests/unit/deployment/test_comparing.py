@@ -1,0 +1,487 @@
+"""Comparisons from approval to verdict, the machine's states run by hand."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from headrace.aws.checking import CheckRequest, CheckVerdict, check_package
+from headrace.aws.deployment_reconciliation import DeploymentReconciler
+from headrace.aws.endpoints import Deployer, EndpointRequest, find_endpoint
+from headrace.aws.guarding import guard_endpoint
+from headrace.aws.storage import Location
+from headrace.aws.verification import VerifyVerdict
+from headrace.deployment.alarms import Alarms
+from headrace.deployment.experiment import CHALLENGER, CHAMPION, assign
+from headrace.records import DeploymentRecord, EndpointRecord, Key, model_partition
+from headrace.registry import REQUIRED_METADATA
+from tests.unit import world
+from tests.unit.deployment.endpoints import Endpoint
+from tests.unit.deployment.registry import ENDPOINT, GROUP, decide, publish
+from tests.unit.deployment.test_strategy import violations
+from tests.unit.deployment.world import SMOKE, Deployments
+from tests.unit.world import IMAGE, MODEL, World
+
+ARTIFACT = b"a model"
+NOW = datetime.now(UTC)
+SINCE = NOW - timedelta(hours=2)
+
+
+class Cloud(Endpoint):
+    """moto's registry and configurations, and endpoints whose clock the tests hold."""
+
+    def __init__(self, moto: Any) -> None:
+        super().__init__()
+        self._moto = moto
+        self.metadata: dict[str, dict[str, str]] = {}  # moto keeps none
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._moto, name)
+
+    def describe_model_package(self, **request: Any) -> dict[str, Any]:
+        metadata = self.metadata[request["ModelPackageName"]]
+        described = self._moto.describe_model_package(**request)
+        return {**described, "CustomerMetadataProperties": metadata}
+
+    def describe_endpoint_config(self, **request: Any) -> dict[str, Any]:
+        return dict(self._moto.describe_endpoint_config(**request))
+
+
+class Measured:
+    """CloudWatch's metrics by variant: requests, failures and p99 in microseconds."""
+
+    def __init__(self) -> None:
+        self.traffic = {CHAMPION: (1000, 0, 10_000.0), CHALLENGER: (1000, 0, 11_000.0)}
+
+    def get_metric_statistics(self, **asked: Any) -> dict[str, Any]:
+        assert violations("GetMetricStatistics", asked, "cloudwatch") == []
+        requests, failures, latency = self.traffic[asked["Dimensions"][1]["Value"]]
+        value = {"Invocations": requests, "InvocationModelErrors": failures}
+        if asked["MetricName"] == "ModelLatency":
+            return {"Datapoints": [{"ExtendedStatistics": {"p99": latency}}]}
+        return {"Datapoints": [{"Sum": float(value[asked["MetricName"]])}]}
+
+
+class Story:
+    """A champion that serves, a candidate that is approved, and the machine's states by hand."""
+
+    def __init__(self, here: World, **deployment: Any) -> None:
+        self.here = here
+        self.cloud = Cloud(here.sagemaker)
+        self.measured = Measured()
+        self.world = Deployments(here.ledger, here.storage)
+        self.world.endpoint = self.cloud
+        self.world.aws = Deployer(world.settings(), here.ledger, here.storage, self.cloud)
+        publish(here)
+        for version in (1, 2):
+            self._register(version, deployment)
+        champion = self.check(1, "v1")
+        self.create(champion)
+        self.finish(champion, "v1")
+        assert self.live.package_version == 1
+        self.outcome: VerifyVerdict | None = None
+
+    def _register(self, version: int, deployment: Any) -> None:
+        here, run = self.here, f"run-{version}"
+        if version == 1:
+            here.sagemaker.create_model_package_group(ModelPackageGroupName=GROUP)
+        uri = f"s3://headrace-artifacts/runs/{MODEL}/{run}/model.tar.gz"
+        here.storage.put_bytes(Location.of(uri), ARTIFACT, "application/gzip")
+        sha256 = here.storage.sha256(Location.of(uri))
+        metadata = dict.fromkeys(REQUIRED_METADATA, "x") | {"run": run, "artifact_sha256": sha256}
+        container = {"Image": IMAGE, "ModelDataUrl": uri}
+        arn: str = here.sagemaker.create_model_package(
+            ModelPackageGroupName=GROUP,
+            ModelApprovalStatus="PendingManualApproval",
+            InferenceSpecification={
+                "Containers": [container],
+                "SupportedContentTypes": ["application/json"],
+                "SupportedResponseMIMETypes": ["application/json"],
+            },
+        )["ModelPackageArn"]
+        self.cloud.metadata[arn] = metadata
+        decide(here, arn, "Approved")
+        here.ledger.put(world.run_record(run=run, package_arn=arn, artifact_sha256=sha256))
+        folder = f"runs/{MODEL}/{run}"
+        bucket = "headrace-artifacts"
+        definition = world.definition(deployment=deployment).model_dump(mode="json", by_alias=True)
+        here.storage.put_json(Location(bucket, f"{folder}/definition.json"), definition)
+        here.storage.put_json(Location(bucket, f"{folder}/smoke.json"), SMOKE)
+        setattr(self, f"arn{version}", arn)
+
+    @property
+    def live(self) -> EndpointRecord:
+        found = find_endpoint(self.here.ledger, ENDPOINT)
+        assert found is not None
+        return found
+
+    def record(self, deployment: str = "v2") -> DeploymentRecord:
+        key = Key(pk=model_partition(MODEL), sk=f"deployment#{deployment}")
+        found = self.here.ledger.get(DeploymentRecord, key)
+        assert found is not None
+        return found
+
+    def check(self, version: int = 2, deployment: str = "v2") -> CheckVerdict:
+        """Lock, and check."""
+        found = find_endpoint(self.here.ledger, ENDPOINT)
+        record = found or EndpointRecord(model=MODEL, endpoint=ENDPOINT)
+        execution = f"arn:execution:{deployment}"
+        locked = {"lock_owner": execution, "fence": record.fence + 1}
+        self.here.ledger.put(record.model_copy(update=locked))
+        request = CheckRequest(
+            model=MODEL,
+            deployment=deployment,
+            endpoint=ENDPOINT,
+            package_arn=getattr(self, f"arn{version}"),
+            package_version=version,
+            cause="approved",
+            execution=execution,
+            fence=record.fence + 1,
+        )
+        return check_package(request, self.world.aws, self.measured)
+
+    def create(self, verdict: CheckVerdict) -> None:
+        """Create the model and the configuration."""
+        assert verdict.model is not None
+        assert verdict.endpoint_config is not None
+        assert violations("CreateModel", verdict.model) == []
+        assert violations("CreateEndpointConfig", verdict.endpoint_config) == []
+        # moto knows no packages here.
+        container = {"Image": IMAGE, "ModelDataUrl": "s3://headrace-artifacts/m.tar.gz"}
+        self.here.sagemaker.create_model(**{**verdict.model, "PrimaryContainer": container})
+        self.here.sagemaker.create_endpoint_config(**verdict.endpoint_config)
+
+    def finish(self, verdict: CheckVerdict, deployment: str = "v2") -> VerifyVerdict:
+        """Move the endpoint and verify it, going back when that says so; then unlock."""
+        target = verdict.target
+        assert target is not None
+        ended = self.move(target)
+        if ended.restore:
+            ended = self.move(ended.restore)
+        self.here.ledger.update(self.live.key(), {"lock_owner": None})
+        return ended
+
+    def move(self, target: EndpointRequest) -> VerifyVerdict:
+        self.world.attempt(target)
+        self.cloud.settle(well=True)
+        return self.world.verify(target)
+
+    def begin(self) -> VerifyVerdict:
+        """Approve version 2 and put it beside the champion, two hours ago."""
+        verdict = self.check()
+        self.create(verdict)
+        began = self.finish(verdict)
+        assert began.outcome == "comparing"
+        self.here.ledger.update(self.record().key(), {"comparing_since": _told(SINCE)})
+        return began
+
+    def capture(self, variant: str, scores: list[float], prefix: str = "r") -> None:
+        when = SINCE + timedelta(minutes=30)
+        lines = [
+            json.dumps(
+                {
+                    "captureData": {
+                        "endpointInput": {"data": f"{n}", "encoding": "JSON"},
+                        "endpointOutput": {
+                            "data": json.dumps({"predictions": [_prediction(score)]}),
+                            "encoding": "JSON",
+                        },
+                    },
+                    "eventMetadata": {
+                        "inferenceTime": _told(when),
+                        "inferenceId": f"{prefix}-{n}",
+                    },
+                }
+            )
+            for n, score in enumerate(scores)
+        ]
+        key = f"captures/{ENDPOINT}/{variant}/{when:%Y/%m/%d/%H}/{prefix}.jsonl"
+        content = "\n".join(lines).encode()
+        self.here.storage.put_bytes(
+            Location("headrace-artifacts", key), content, "application/jsonlines"
+        )
+
+    def tell(self, rows: list[dict[str, Any]]) -> None:
+        content = "\n".join(json.dumps(row) for row in rows).encode()
+        location = Location("headrace-data", f"outcomes/{MODEL}/today.jsonl")
+        self.here.storage.put_bytes(location, content, "application/jsonlines")
+
+
+def _told(when: datetime) -> str:
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _prediction(score: float) -> dict[str, Any]:
+    return {"score": score, "label": int(score > 0.5)}
+
+
+SCORES = [n / 400 for n in range(400)]
+SHADOW = {"shadow": {"requests": 200}}
+TEST = {"ab": {"minimum_effect": 0.1, "duration": "1h", "outcome": "paid"}}
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    with world.aws(monkeypatch) as made:
+        yield made
+
+
+def test_a_shadow_that_compares_well_is_promoted(here: World) -> None:
+    story = Story(here, strategy="canary", **SHADOW)
+    alone = story.live.endpoint_config
+    began = story.begin()
+    assert began.wait == 3600
+    live, record = story.live, story.record()
+    assert (live.package_version, live.compares, live.alone_config) == (1, "v2", alone)
+    assert live.endpoint_config == story.cloud.config != alone
+    assert (record.status, record.comparison) == ("comparing", "shadow")
+    assert record.strategy is not None
+    assert record.strategy.startswith("copies of 100 % of the requests go to it for 1 h")
+    described = here.sagemaker.describe_endpoint_config(EndpointConfigName=live.endpoint_config)
+    assert [v["VariantName"] for v in described["ProductionVariants"]] == [CHAMPION]
+
+    story.capture(CHAMPION, SCORES)
+    story.capture(CHALLENGER, SCORES)
+    verdict = story.check()
+    assert verdict.outcome == "deployable"
+    assert verdict.target is not None
+    assert verdict.target.strategy is not None, "the ordinary shift"
+    story.create(verdict)
+    assert story.finish(verdict).outcome == "live"
+    live = story.live
+    assert (live.package_version, live.compares, live.alone_config) == (2, None, None)
+    assert story.record().compared == ["shadow"]
+    assert "100.0% of 400 predictions have the same label" in str(story.record().findings)
+
+
+def test_a_shadow_that_is_worse_is_rejected_and_the_champion_serves_alone(here: World) -> None:
+    story = Story(here, **SHADOW)
+    alone = story.live.endpoint_config
+    story.begin()
+    story.capture(CHAMPION, SCORES)
+    story.capture(CHALLENGER, SCORES[::-1])
+    verdict = story.check()
+    assert verdict.outcome == "restorable"
+    ended = story.finish(verdict)
+    assert ended.outcome == "refused", "a shadow served nobody, so nothing is rolled back"
+    assert ended.rejection is not None
+    assert violations("UpdateModelPackage", ended.rejection) == []
+    assert ended.refusal is not None
+    assert "ended as worse: 0" in ended.refusal.reasons[0]
+    live = story.live
+    assert (live.package_version, live.endpoint_config, live.compares) == (1, alone, None)
+    assert story.cloud.config == alone
+    assert story.record().status == "refused"
+
+
+def test_too_little_traffic_is_waited_for_once_and_then_left_to_people(here: World) -> None:
+    story = Story(here, **SHADOW)
+    story.begin()
+    verdict = story.check()
+    assert (verdict.outcome, verdict.wait) == ("comparing", 3600)
+    assert story.record().prolonged
+    assert story.record().status == "comparing"
+    # A retry of that look, or one that comes too early, waits for the rest.
+    since = _told(NOW - timedelta(minutes=90))
+    here.ledger.update(story.record().key(), {"comparing_since": since})
+    again = story.check()
+    assert again.outcome == "comparing"
+    assert again.wait is not None
+    assert 1700 < again.wait <= 1800
+    here.ledger.update(story.record().key(), {"comparing_since": _told(SINCE)})
+    ended = story.finish(story.check())
+    assert (ended.outcome, ended.rejection) == ("refused", None)
+    assert "unsure: 0 predictions could be compared" in story.record().reasons[0]
+
+
+def test_a_test_ends_early_once_it_is_sure(here: World) -> None:
+    story = Story(here, **TEST)
+    began = story.begin()
+    assert began.wait == 75, "a look every 48th part of the time"
+    described = here.sagemaker.describe_endpoint_config(
+        EndpointConfigName=story.live.endpoint_config
+    )
+    weights = {v["VariantName"]: v["InitialVariantWeight"] for v in described["ProductionVariants"]}
+    assert weights == {CHAMPION: 0.5, CHALLENGER: 0.5}
+    here.ledger.update(story.record().key(), {"comparing_since": _told(NOW - timedelta(minutes=5))})
+    story.capture(CHAMPION, SCORES, "a")
+    assert story.check().outcome == "comparing"
+
+
+@pytest.mark.parametrize(
+    ("champion", "challenger", "outcome", "rejected"),
+    [(0.3, 0.6, "live", False), (0.6, 0.3, "rolled back", True), (0.5, 0.51, "refused", False)],
+)
+def test_outcomes_decide_a_test(
+    here: World, champion: float, challenger: float, outcome: str, rejected: bool
+) -> None:
+    story = Story(here, **TEST)
+    story.begin()
+    story.capture(CHAMPION, SCORES, "a")
+    story.capture(CHALLENGER, SCORES, "b")
+    rows = [
+        {"inference_id": f"{name}-{n}", "paid": n % 100 < share * 100}
+        for name, share in (("a", champion), ("b", challenger))
+        for n in range(400)
+    ]
+    # What says nothing, or says it again, or is of nobody, or of before.
+    odd = [{"inference_id": "a-1", "paid": None}, {"paid": True}, {"inference_id": "z", "paid": 1}]
+    old = [{"inference_id": "a-2", "paid": True, "time": _told(SINCE - timedelta(days=1))}]
+    story.tell([*odd, *old, *rows, *rows])
+    verdict = story.check()
+    if verdict.outcome == "deployable":
+        assert verdict.target is not None
+        assert verdict.target.strategy is None, "variants of other names cannot be shifted in steps"
+        story.create(verdict)
+    ended = story.finish(verdict)
+    assert ended.outcome == outcome, story.record().reasons
+    assert (ended.rejection is not None) is rejected
+    assert "(400 outcomes)" in story.record().findings[0]
+
+
+def test_entities_are_assigned_by_the_configuration_that_serves(here: World) -> None:
+    story = Story(here, ab={**TEST["ab"], "entity": "merchant"}, capture_percent=0)
+    story.begin()
+    config = str(story.live.endpoint_config)
+    variants = {f"m{n}": assign(f"m{n}", config, 50) for n in range(1000)}
+    story.tell(
+        [
+            {"merchant": who, "paid": variant == CHALLENGER or n % 3 == 0}
+            for n, (who, variant) in enumerate(variants.items())
+        ]
+    )
+    verdict = story.check()
+    assert verdict.outcome == "deployable"
+    assert "with the candidate" in story.record().findings[0]
+
+
+def test_a_candidate_that_fails_ends_a_test_at_once(here: World) -> None:
+    story = Story(here, **TEST)
+    story.begin()
+    here.ledger.update(story.record().key(), {"comparing_since": _told(NOW)})
+    story.measured.traffic[CHALLENGER] = (1000, 200, 9000.0)
+    ended = story.finish(story.check())
+    assert ended.outcome == "rolled back"
+    assert "20.00% of its 1000 requests failed" in story.record().reasons[0]
+
+
+def test_a_test_follows_a_shadow(here: World) -> None:
+    story = Story(here, **SHADOW, **TEST)
+    alone = story.live.endpoint_config
+    story.begin()
+    story.capture(CHAMPION, SCORES)
+    story.capture(CHALLENGER, SCORES)
+    verdict = story.check()
+    assert verdict.target is not None
+    assert (verdict.target.compares, verdict.target.is_compared) == ("ab", True)
+    story.create(verdict)
+    assert story.finish(verdict).outcome == "comparing"
+    live = story.live
+    assert (live.compares, live.alone_config) == ("v2", alone)
+    assert (story.record().comparison, story.record().compared) == ("ab", ["shadow"])
+
+
+def test_a_rejected_or_replaced_candidate_is_taken_away(here: World) -> None:
+    story = Story(here, **SHADOW)
+    alone = story.live.endpoint_config
+    story.begin()
+    decide(here, story.arn2, "Rejected")  # type: ignore[attr-defined]
+    ended = story.finish(story.check())
+    assert (ended.outcome, ended.rejection) == ("refused", None)
+    assert story.cloud.config == alone
+
+
+def test_whoever_changes_the_endpoint_ends_the_comparison(here: World) -> None:
+    story = Story(here, **SHADOW)
+    story.begin()
+    here.ledger.update(story.live.key(), {"compares": None, "alone_config": None})
+    verdict = story.check()
+    assert verdict.outcome == "refused"
+    assert "was changed while two versions were compared" in story.record().reasons[0]
+
+
+def test_while_paused_a_comparison_goes_on(here: World) -> None:
+    story = Story(here, **SHADOW)
+    story.begin()
+    here.ledger.update(story.live.key(), {"paused": "by Ann"})
+    assert story.check().outcome == "comparing"
+    assert story.record().findings == ["automation is paused: by Ann"]
+
+
+def test_a_promotion_that_fails_its_bake_leaves_the_champion_alone(here: World) -> None:
+    """SageMaker goes back to what served: the comparison. That has to end too."""
+    story = Story(here, **SHADOW)
+    alone = story.live.endpoint_config
+    story.begin()
+    story.capture(CHAMPION, SCORES)
+    story.capture(CHALLENGER, SCORES)
+    verdict = story.check()
+    assert verdict.target is not None
+    story.world.attempt(verdict.target)
+    story.cloud.settle(well=False)
+    broken = story.world.verify(verdict.target)
+    assert broken.outcome == "broken"
+    assert broken.restore is not None
+    ended = story.move(broken.restore)
+    assert ended.outcome == "rolled back"
+    assert ended.rejection is not None
+    assert (story.cloud.config, story.live.compares) == (alone, None)
+
+
+def test_an_alarm_that_rings_before_the_promotion_ends_the_comparison(here: World) -> None:
+    class Ringing:
+        def __getattr__(self, _name: str) -> Any:
+            return lambda **_: {}
+
+        def describe_alarms(self, AlarmNames: list[str], **_: Any) -> dict[str, Any]:  # noqa: N803 — boto3's
+            return {"MetricAlarms": [{"AlarmName": n, "StateValue": "ALARM"} for n in AlarmNames]}
+
+    story = Story(here, **SHADOW)
+    story.begin()
+    story.capture(CHAMPION, SCORES)
+    story.capture(CHALLENGER, SCORES)
+    target = story.check().target
+    assert target is not None
+    target = target.model_copy(update={"alarms": Alarms()})
+    guard = guard_endpoint(target, world.settings(), here.ledger, Ringing())
+    assert guard.outcome == "restorable"
+    assert guard.restore is not None
+    ended = story.move(guard.restore)
+    assert (ended.outcome, ended.rejection) == ("refused", None)
+    assert "is ringing already" in story.record().reasons[0]
+
+
+def test_a_lost_comparison_is_ended_by_the_reconciler_once(here: World) -> None:
+    class Executions:
+        started: list[str] = []  # noqa: RUF012 — of this test alone
+
+        def status(self, _name: str) -> str:
+            return "RUNNING"
+
+        def arn(self, name: str) -> str:
+            return f"arn:execution:{name}"
+
+        def start(self, name: str, _request: Any) -> None:
+            self.started.append(name)
+
+    story = Story(here, **SHADOW)
+    story.begin()
+
+    def reconcile() -> list[str]:
+        stopped: Any = Executions()
+        reconciler = DeploymentReconciler(
+            world.settings(), here.ledger, stopped, stopped, story.cloud
+        )
+        # The registry's approval of version 2 has a deployment of another name in these tests.
+        return [name for name in reconciler.run().started if "-v1-" in name]
+
+    assert reconcile() == []
+    here.ledger.update(story.record().key(), {"status": "failed"})
+    (started,) = reconcile()
+    assert reconcile() == []
+    verdict = story.check(1, started)
+    assert verdict.target is not None
+    assert story.finish(verdict, started).outcome == "live"
+    assert (story.live.package_version, story.live.compares) == (1, None)
