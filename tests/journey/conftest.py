@@ -50,10 +50,16 @@ class Journey:
     def client(self, service: str) -> Any:
         return self.session.client(service)
 
-    def publish(self, **sections: Any) -> ProjectRecord:
-        """Publish the smallest project that learns from the sample, with `sections` over it."""
+    def publish(self, code: str = "", **sections: Any) -> ProjectRecord:
+        """Publish the smallest project that learns from the sample, with `sections` over it.
+
+        `code` is the content of its features.py.
+        """
         project = self.folder / "project"
         project.mkdir(exist_ok=True)
+        if code:
+            (project / "features.py").write_text(code)
+            sections["features"] = {"entrypoint": "features.py"}
         definition = {"name": self.model, "data": {"label": "benign"}}
         for name, content in sections.items():
             base = definition.get(name)
@@ -111,6 +117,19 @@ class Journey:
 
         return wait(look, f"the run on {dataset_version}", seconds=120)
 
+    def retrain(self) -> RunRecord:
+        """Ask for a new candidate on the data there are, and return its run once it has ended."""
+        request = f"test-{next(_numbers)}"
+        self.announce(
+            "headrace.training", "RetrainingRequested", request=request, reason=f"for {request}"
+        )
+
+        def ended() -> RunRecord | None:
+            found = (r for r in self.runs() if r.status != "training")
+            return next((r for r in found if r.cause == f"for {request}"), None)
+
+        return wait(ended, "the run that was asked for", seconds=120)
+
     def approve(self) -> DeploymentRecord:
         """Approve the newest pending package and return its deployment's verdict."""
         package = wait(
@@ -126,7 +145,7 @@ class Journey:
         )
         known = {d.deployment for d in self.deployments()}
         registry.decide(self.session, package, "Approved", "the test says so")
-        return registry.wait_for_deployment(self.session, package, known, timeout=120)
+        return registry.wait_for_deployment(self.session, self.model, known, timeout=120)
 
     def deployments(self) -> list[DeploymentRecord]:
         return registry.deployments(self.session, self.model)
