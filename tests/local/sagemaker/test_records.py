@@ -49,7 +49,7 @@ def test_endpoint_statuses_of_events(status: str, spelt: str) -> None:
 def test_models_and_configs_are_told_of(service: SageMaker, cloud: MemoryCloud) -> None:
     request: dict[str, Any] = {"ExecutionRoleArn": ROLE, "PrimaryContainer": {"Image": SCRIPT}}
     service.call("CreateModel", {"ModelName": "m", **request})
-    variant = {"VariantName": "v", "ModelName": "m", "InitialInstanceCount": 2}
+    variant = {"VariantName": "v", "ModelName": "m", "InstanceType": "ml.m5.large"}
     config = {"EndpointConfigName": "c", "ProductionVariants": [variant]}
     service.call("CreateEndpointConfig", config)
     assert [event[0] for event in cloud.events] == [
