@@ -6,16 +6,23 @@
 
 from headrace_profiling.captures import CaptureColumns
 from headrace_profiling.columns import ColumnProfile
+from headrace_profiling.compare import ColumnComparison, Comparison, compare
 from headrace_profiling.errors import FormatError, ProfilingError, SourceError
+from headrace_profiling.findings import Finding, Thresholds
 from headrace_profiling.profiles import Profile
 from headrace_profiling.sources import profile
 
 __all__ = [
     "CaptureColumns",
+    "ColumnComparison",
     "ColumnProfile",
+    "Comparison",
+    "Finding",
     "FormatError",
     "Profile",
     "ProfilingError",
     "SourceError",
+    "Thresholds",
+    "compare",
     "profile",
 ]

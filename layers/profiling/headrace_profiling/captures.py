@@ -87,7 +87,7 @@ def _rows(side: str) -> dict[str, str]:
     csv = (
         "SELECT array_to_string(list_transform(CASE json_type(item) WHEN 'ARRAY' "
         "THEN from_json(item, '[\"VARCHAR\"]') ELSE [item->>'$'] END, "
-        "lambda field: '\"' || replace(field, '\"', '\"\"') || '\"'), ',') AS row "
+        "lambda field: coalesce('\"' || replace(field, '\"', '\"\"') || '\"', '')), ',') AS row "
         f"FROM ({each}) WHERE json_type(item) <> 'OBJECT' "
         f"UNION ALL SELECT line FROM ({items}) WHERE len(items) = 0 AND trim(line) <> ''"
     )

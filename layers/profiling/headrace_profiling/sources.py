@@ -34,6 +34,7 @@ _SUFFIXES: Mapping[str, Format] = {
     ".json": "jsonl",
 }
 _VIEW = "profiled"
+_RFC_4180 = """, delim = ',', quote = '"', escape = '"', null_padding = true"""
 _SAMPLE_ROWS = 20_480  # of a text file, looked at for dates and booleans
 # How the texts of a text format are read, by the type that was recognised or told.
 _READ_AS = {"date": TEXT_OF_TIMES, "timestamp": TEXT_OF_TIMES, "boolean": TEXT_OF_BOOLEANS}
@@ -117,7 +118,7 @@ def _captured(
     sides: dict[str, Profile] = {}
     for found in payloads(connection, paths, folder, columns or CaptureColumns()):
         if found.file_format == "csv":
-            table = _csv([found.path], header=False)
+            table = _csv([found.path], header=False, dialect=_RFC_4180)
             side = _text(connection, table, types, found.names, f"{found.side}.")
         else:
             side = _text(connection, _jsonl(connection, [found.path]), types)
@@ -135,9 +136,10 @@ def _list(paths: list[Path]) -> str:
     return "[" + ", ".join(literal(str(path)) for path in paths) + "]"
 
 
-def _csv(paths: list[Path], *, header: bool) -> dict[str, str]:
+def _csv(paths: list[Path], *, header: bool, dialect: str = "") -> dict[str, str]:
     """Return the SQL of a table of texts, and of one whose types DuckDB recognises."""
-    options = f"header = {str(header).lower()}, union_by_name = true, sample_size = {_SAMPLE_ROWS}"
+    options = f"header = {str(header).lower()}, sample_size = {_SAMPLE_ROWS}"
+    options += dialect or ", union_by_name = true"
     typed = f"read_csv({_list(paths)}, {options})"
     return {"typed": typed, "texts": f"read_csv({_list(paths)}, {options}, all_varchar = true)"}
 
