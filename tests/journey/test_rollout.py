@@ -64,6 +64,15 @@ def recoveries(journey: Journey) -> list[RecoveryRecord]:
     return sorted(found, key=lambda r: r.at)
 
 
+def heard(journey: Journey, endpoint: str) -> list[str]:
+    """Return the executions of recovery that an endpoint's alarm has caused, and that ended."""
+    states, machine = journey.client("stepfunctions"), journey.function("RecoveryStateMachine")
+    found = states.list_executions(stateMachineArn=machine)["executions"]
+    ended = [e["executionArn"] for e in found if e["status"] != "RUNNING"]
+    inputs = {arn: states.describe_execution(executionArn=arn)["input"] for arn in ended}
+    return [arn for arn, cause in inputs.items() if f'"{endpoint}/unhealthy"' in cause]
+
+
 def assert_all_agree(journey: Journey, version: int, rejected: int, reason: str) -> None:
     """Endpoint, ledger and registry say the same about what serves and what was taken back."""
     live = rollout.live(journey.session, journey.model)
@@ -132,7 +141,10 @@ def test_a_version_that_fails_in_its_bake_is_taken_back_once_and_for_all(journey
                     AlarmName=alarm, StateValue=state, StateReason="the test says so"
                 )
                 time.sleep(pause)
-        wait(lambda: len(recoveries(journey)) >= 4 or None, "recovery to hear of the alarm")
+        wait(
+            lambda: len(heard(journey, deployment.endpoint)) >= 4 or None,
+            "recovery to hear of the alarm",
+        )
         assert seen.failed == failed, seen.failures
     assert {r.remedy for r in recoveries(journey)} == {"wait"}
     assert_all_agree(journey, version=1, rejected=2, reason="Rolled back to version 1")

@@ -18,7 +18,8 @@ def demo(
         bool, typer.Option("--keep", help="Leave the local AWS up at the end.")
     ] = False,
     chapter: Annotated[
-        Chapter | None, typer.Option(help="Play this one alone.", show_default=False)
+        Chapter | None,
+        typer.Option(help=f"Play one alone: {', '.join(Chapter)}.", show_default=False),
     ] = None,
 ) -> ExitCode:
     """Play the whole journey on this machine, on real data, and take everything down again."""
