@@ -279,6 +279,9 @@ def _of_deployment(deployment: DeploymentRecord) -> list[Moment]:
     if deployment.strategy:
         began += f"; {deployment.strategy}"
     found = [Moment(deployment.started_at, "deployment", name, began)]
+    if deployment.comparing_since:
+        said = "; ".join(deployment.findings) or f"v{version} is compared with what serves"
+        found.append(Moment(deployment.comparing_since, "deployment", name, said, "comparing"))
     if deployment.ended_at:
         said = "; ".join(deployment.reasons) or f"{deployment.endpoint} serves v{version}"
         found.append(Moment(deployment.ended_at, "deployment", name, said, deployment.status))

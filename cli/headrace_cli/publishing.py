@@ -4,6 +4,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from headrace.deployment.comparison import explain_comparisons
 from headrace.deployment.strategy import explain
 from headrace.projects import archive_key, build_archive, read_project
 from headrace.records import Key, ModelRecord, ProjectRecord, model_partition
@@ -50,7 +51,8 @@ def publish(session: Session, folder: Path) -> Published:
         files=len(archive.files),
         uri=f"s3://{location['Bucket']}/{key}",
         sent_at=sent_at,
-        rollout=explain(wanted.strategy, wanted.instance_count, wanted.kept),
+        rollout=explain_comparisons(wanted)
+        + explain(wanted.strategy, wanted.instance_count, wanted.kept),
     )
 
 
