@@ -78,17 +78,17 @@ def decide(
     package: Package,
     decision: Decision,
     reason: str,
-    rollback_from: int | None = None,
+    intent: str | None = None,
 ) -> str:
     """Approve or reject a package; return what the registry will remember about it.
 
-    `rollback_from` is the version that serves, when an older one is meant to replace it.
+    `intent` names what serves, when an older version is meant to replace it.
     """
     said = f"{decision} by {caller(session)} with headrace"
     text = f"{said}: {reason}" if reason else said
     # Only printable characters are legal there.
     text = re.sub(r"[^\x20-\x7E]+", " ", text)[:_DESCRIPTION_LENGTH]
-    meant = {} if rollback_from is None else {ROLLBACK_FROM: str(rollback_from)}
+    meant = {ROLLBACK_FROM: intent} if intent else {}
     session.client("sagemaker").update_model_package(
         ModelPackageArn=package.arn,
         ModelApprovalStatus=decision,

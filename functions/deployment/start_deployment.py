@@ -12,12 +12,13 @@ from headrace.aws.bus import Bus
 from headrace.aws.clients import client
 from headrace.aws.deployments import (
     StartDeploymentSettings,
+    note_refusal,
     queue_deployment,
     request_deployment,
 )
 from headrace.aws.executions import Executions
 from headrace.aws.ledger import Ledger
-from headrace.events import DeploymentRefused
+from headrace.records import DeploymentRecord
 
 logger = Logger()
 
@@ -38,8 +39,10 @@ def handler(event: PackageStateChange, _context: LambdaContext) -> dict[str, str
     if request is None:
         logger.info("Ignored: calls for no deployment, or paused", package=event.ModelPackageArn)
         return {}
-    if isinstance(request, DeploymentRefused):
-        Bus.of(here.bus).announce(request)
+    if isinstance(request, DeploymentRecord):
+        refusal = note_refusal(request, ledger)
+        if refusal:
+            Bus.of(here.bus).announce(refusal)
         logger.warning("Nothing to go back to", package=event.ModelPackageArn)
         return {"refused": request.deployment}
     executions = Executions.of(here.state_machine_arn)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from headrace.records import DeploymentRecord
+from headrace.registry import rollback_from
 from headrace_cli import registry, rollout
 from headrace_cli.app import app
 from headrace_cli.commands.options import Model, Timeout, Wait
@@ -39,8 +40,12 @@ def deploy(
             f"headrace deploy {model} --version {version} --rollback",
         )
     known = {d.deployment for d in registry.deployments(session, model)}
-    meant = live.package_version if live and older else None
-    said = registry.decide(session, package, "Approved", reason, rollback_from=meant)
+    if live and live.paused:
+        raise RefusedError(
+            f"Endpoint {live.endpoint} is paused {live.paused}.", f"headrace resume {model}"
+        )
+    intent = rollback_from(live) if live and older else None
+    said = registry.decide(session, package, "Approved", reason, intent)
     session.console.say(f"{styled('Approved')} v{version}")
     deployment = _wait(session, model, known, timeout) if wait else None
     session.console.document(
@@ -66,6 +71,13 @@ def rollback(
     live = rollout.live(session, model)
     if live is None or live.package_version is None:
         raise RefusedError(f"No version of '{model}' serves.", f"headrace status shows '{model}'")
+    under_way = [d for d in registry.deployments(session, model) if d.is_open]
+    if under_way:
+        version = under_way[-1].package_version
+        raise RefusedError(
+            f"Version {version} is being deployed; what serves now would be rejected instead.",
+            f"headrace reject {model} --version {version}",
+        )
     package = registry.choose(session, model, live.package_version)
     known = {d.deployment for d in registry.deployments(session, model)}
     said = registry.decide(session, package, "Rejected", reason)

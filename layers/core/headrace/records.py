@@ -302,6 +302,7 @@ class RecoveryRecord(Record):
     alarms: list[str]
     remedy: Literal["roll back", "retrain", "both", "wait"]
     reasons: list[str]
+    package_arn: str | None = None
     package_version: int | None = None
     restore_version: int | None = None
     execution_arn: str | None = None

@@ -51,6 +51,7 @@ class Situation(NamedTuple):
     brought_back: bool = False
     deploying: str | None = None
     paused: str | None = None
+    disagrees: str | None = None
     earlier: tuple[Earlier, ...] = ()
 
 
@@ -65,7 +66,7 @@ class Choice(BaseModel):
 
 def choose(case: Situation, policy: Recovery) -> Choice:
     """Choose a remedy for what rings."""
-    for refrain in (_nothing_rings, _is_paused, _is_deploying, _nothing_serves):
+    for refrain in (_nothing_rings, _is_paused, _is_deploying, _nothing_serves, _disagrees):
         reason = refrain(case)
         if reason:
             return Choice(remedy="wait", reasons=[reason])
@@ -134,6 +135,12 @@ def _is_deploying(case: Situation) -> str | None:
 
 def _nothing_serves(case: Situation) -> str | None:
     return None if case.live_version else "no version of ours serves"
+
+
+def _disagrees(case: Situation) -> str | None:
+    if case.disagrees is None:
+        return None
+    return f"the endpoint serves another version than the ledger says: {case.disagrees}"
 
 
 def _cools_down(case: Situation, policy: Recovery, remedy: Remedy) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from headrace.records import ModelRecord, RunRecord
+from headrace.records import EndpointRecord, ModelRecord, RunRecord
 
 # Set by `headrace deploy --rollback`: the version that served when somebody meant to go back.
 ROLLBACK_FROM = "rollback_from"
@@ -77,6 +77,14 @@ def package_metadata(run: RunRecord, *, artifact_sha256: str, value: float) -> d
         "champion": run.champion_package_arn,
     }
     return {key: text for key, text in metadata.items() if text}
+
+
+def rollback_from(live: EndpointRecord) -> str:
+    """Return what `rollback_from` must say to replace what serves: that, and since when.
+
+    So an old intent means nothing once something else served in between.
+    """
+    return f"{live.package_version} since {live.live_since}"
 
 
 class Refusal(NamedTuple):

@@ -20,6 +20,7 @@ from headrace.registry import REQUIRED_METADATA
 from tests.unit import world
 from tests.unit.deployment.endpoints import Endpoint
 from tests.unit.deployment.registry import ENDPOINT, GROUP, decide, publish
+from tests.unit.deployment.test_deciding import Alarmed
 from tests.unit.deployment.test_strategy import violations
 from tests.unit.deployment.world import SMOKE, Deployments
 from tests.unit.world import IMAGE, MODEL, World
@@ -472,7 +473,7 @@ def test_a_lost_comparison_is_ended_by_the_reconciler_once(here: World) -> None:
     def reconcile() -> list[str]:
         stopped: Any = Executions()
         reconciler = DeploymentReconciler(
-            world.settings(), here.ledger, stopped, stopped, story.cloud
+            world.settings(), here.ledger, stopped, stopped, stopped, story.cloud, Alarmed()
         )
         # The registry's approval of version 2 has a deployment of another name in these tests.
         return [name for name in reconciler.run().started if "-v1-" in name]

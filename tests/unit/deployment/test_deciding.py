@@ -1,17 +1,25 @@
 """What a decision in the registry causes: a deployment, a way back, or nothing."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from headrace.aws.deployment_reconciliation import DeploymentReconciler
-from headrace.aws.deployments import DeploymentRequest, queue_deployment, request_deployment
+from headrace.aws.deployments import (
+    DeploymentRequest,
+    note_refusal,
+    queue_deployment,
+    request_deployment,
+)
 from headrace.aws.endpoints import EndpointRequest, find_endpoint
 from headrace.aws.guarding import guard_endpoint
 from headrace.deployment.alarms import Alarms
-from headrace.deployment.checks import supersedes
-from headrace.events import DeploymentRefused, Event
+from headrace.deployment.checks import superseding
+from headrace.errors import DeploymentError
+from headrace.events import Event
 from headrace.records import DeploymentRecord, Key, model_partition
 from headrace.registry import Package
 from tests.unit import world
@@ -25,6 +33,10 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     with world.aws(monkeypatch) as made:
         publish(made)
         yield made
+
+
+def deployments(here: World) -> list[DeploymentRecord]:
+    return list(here.ledger.query(DeploymentRecord, model_partition(MODEL), "deployment#"))
 
 
 def asked(here: World, arn: str) -> Any:
@@ -60,9 +72,34 @@ def test_with_nothing_to_go_back_to_people_are_told(here: World) -> None:
     arn = register(here)
     lived(here, arn, 1)
     decide(here, arn, "Rejected")
-    refusal = asked(here, arn)
-    assert isinstance(refusal, DeploymentRefused)
-    assert f"delete the endpoint {ENDPOINT}" in refusal.reasons[0]
+    record = asked(here, arn)
+    assert isinstance(record, DeploymentRecord)
+    assert f"delete the endpoint {ENDPOINT}" in record.reasons[0]
+    refusal = note_refusal(record, here.ledger)
+    assert refusal is not None
+    assert refusal.reasons == record.reasons
+    assert note_refusal(asked(here, arn), here.ledger) is None  # said once
+    (kept,) = (r for r in deployments(here) if r.status == "refused")
+    assert kept.cause == "version 1 was rejected: said Ann"
+
+
+def test_a_deleted_package_is_nothing_to_go_back_to(here: World) -> None:
+    first, second, third = register(here), register(here), register(here)
+    for number, arn in enumerate((first, second, third), start=1):
+        lived(here, arn, number)
+    gone = {second}
+    describe = here.sagemaker.describe_model_package
+
+    def described(ModelPackageName: str) -> Any:  # noqa: N803 — boto3's
+        if ModelPackageName in gone:
+            message = f"ModelPackage {ModelPackageName} does not exist."
+            error = {"Error": {"Code": "ValidationException", "Message": message}}
+            raise here.sagemaker.exceptions.ClientError(error, "DescribeModelPackage")
+        return describe(ModelPackageName=ModelPackageName)
+
+    here.sagemaker.describe_model_package = described
+    decide(here, third, "Rejected")
+    assert asked(here, third).package_arn == first
 
 
 def test_while_paused_approvals_wait_but_going_back_does_not(here: World) -> None:
@@ -79,12 +116,11 @@ def test_a_newer_approval_that_waits_supersedes_an_older_one(here: World) -> Non
     older, newer = asked(here, register(here)), asked(here, register(here))
     queue_deployment(newer, "arn:execution:newer", here.ledger)
     package = Package.of(here.sagemaker.describe_model_package(ModelPackageName=older.package_arn))
-    records = list(here.ledger.query(DeploymentRecord, model_partition(MODEL), "deployment#"))
-    assert supersedes(package, records) == (
-        "version 2 was approved meanwhile and is deployed instead"
-    )
+    found = superseding(package, deployments(here))
+    assert found is not None
+    assert found.package_arn == newer.package_arn
     newest = Package.of(here.sagemaker.describe_model_package(ModelPackageName=newer.package_arn))
-    assert supersedes(newest, records) is None
+    assert superseding(newest, deployments(here)) is None
 
 
 class Alarmed:
@@ -96,11 +132,14 @@ class Alarmed:
     def put_metric_alarm(self, AlarmName: str, **_: Any) -> None:  # noqa: N803 — boto3's
         self.states.setdefault(AlarmName, "INSUFFICIENT_DATA")
 
-    put_composite_alarm = put_metric_alarm
+    def put_composite_alarm(self, AlarmName: str, AlarmRule: str, **_: Any) -> None:  # noqa: N803 — boto3's
+        named = set(re.findall(r'ALARM\("([^"]+)"\)', AlarmRule))
+        assert named <= set(self.states), "CloudWatch refuses a rule over missing alarms"
+        self.put_metric_alarm(AlarmName)
 
     def delete_alarms(self, AlarmNames: list[str]) -> None:  # noqa: N803 — boto3's
         for name in AlarmNames:
-            self.states.pop(name, None)
+            del self.states[name]
 
     def describe_alarms(self, AlarmNames: list[str], **_: Any) -> dict[str, Any]:  # noqa: N803 — boto3's
         found = [
@@ -138,7 +177,7 @@ def test_a_deployment_waits_for_no_missing_and_no_ringing_alarm(here: World) -> 
     assert "alarm mine does not exist" in guarded(here, alarmed, Alarms(names=["mine"]))[0]
     alarmed.states[f"{ENDPOINT}/server-errors"] = "ALARM"
     assert "is ringing already: it is" in guarded(here, alarmed, Alarms())[0]
-    assert guarded(here, alarmed, Alarms(), goes_back=True) == []
+    assert guarded(here, alarmed, Alarms(), urgent=True) == []
     guarded(here, alarmed, Alarms(server_errors=None, latency_ms=50))
     assert f"{ENDPOINT}/server-errors" not in alarmed.states
 
@@ -176,6 +215,8 @@ class Reconciling:
     def __init__(self, here: World) -> None:
         self.here = here
         self.executions = Executions()
+        self.recoveries = Executions()
+        self.alarmed = Alarmed()
         self.told = Told()
         self.endpoint = Endpoint()
         here.sagemaker.describe_endpoint = self.endpoint.describe_endpoint
@@ -185,8 +226,10 @@ class Reconciling:
             self.here.settings,
             self.here.ledger,
             self.executions,  # type: ignore[arg-type]
+            self.recoveries,  # type: ignore[arg-type]
             self.told,  # type: ignore[arg-type]
             self.here.sagemaker,
+            self.alarmed,
         ).run()
 
 
@@ -258,3 +301,65 @@ def test_an_endpoint_changed_by_hand_is_reported_once(here: World) -> None:
     reconciling.run()
     reconciling.endpoint.status = None
     assert reconciling.run().reported == [ENDPOINT]
+
+
+def test_going_back_that_failed_is_tried_again_and_then_told(here: World) -> None:
+    reconciling = Reconciling(here)
+    first, second = register(here), register(here)
+    lived(here, first, 1)
+    lived(here, second, 2)
+    decide(here, second, "Rejected")
+    names = []
+    for _ in range(3):
+        (started,) = reconciling.run().started
+        names.append(started)
+        key = Key(pk=model_partition(MODEL), sk=f"deployment#{started}")
+        here.ledger.update(key, {"status": "failed"})
+    assert [name.removeprefix(names[0]) for name in names] == ["", "-2", "-3"]
+    assert reconciling.run().started == []
+    assert "going back failed 3 times" in reconciling.told.events[-1].reason  # type: ignore[attr-defined]
+
+
+def test_what_a_failed_deployment_left_serving_is_replaced(here: World) -> None:
+    """Invariant 27: nobody verified it."""
+    reconciling = Reconciling(here)
+    first = register(here)
+    lived(here, first, 1)
+    lived(here, "arn:package/2", 2, serves=False)
+    key = Key(pk=model_partition(MODEL), sk="deployment#v2")
+    here.ledger.update(key, {"status": "failed", "endpoint_config": "config-v2"})
+    reconciling.endpoint.status, reconciling.endpoint.config = "InService", "config-v2"
+    (started,) = reconciling.run().started
+    assert started.startswith(f"{MODEL}-v1-")
+    (record,) = (r for r in deployments(here) if r.deployment == started)
+    assert record.cause == "deployment v2 failed and left its version serving"
+    assert reconciling.run().started == []
+
+
+def test_what_rings_on_is_asked_about_again(here: World) -> None:
+    reconciling = Reconciling(here)
+    lived(here, register(here), 1)
+    reconciling.endpoint.status, reconciling.endpoint.config = "InService", "config-v1"
+    reconciling.alarmed.states[f"{ENDPOINT}/unhealthy"] = "OK"
+    reconciling.run()
+    assert reconciling.recoveries.statuses == {}
+    reconciling.alarmed.states[f"{ENDPOINT}/unhealthy"] = "ALARM"
+    reconciling.run()
+    assert len(reconciling.recoveries.statuses) == 1
+
+
+def test_one_model_that_cannot_be_reconciled_does_not_stop_the_others(here: World) -> None:
+    reconciling = Reconciling(here)
+    here.ledger.put(world.model_record(model="aaa", package_group="headrace-other"))
+    register(here)
+    listed = here.sagemaker.list_model_packages
+
+    def throttled(**request: Any) -> Any:
+        if request["ModelPackageGroupName"] == "headrace-other":
+            raise EndpointConnectionError(endpoint_url="sagemaker")
+        return listed(**request)
+
+    here.sagemaker.list_model_packages = throttled
+    with pytest.raises(DeploymentError, match="aaa: "):
+        reconciling.run()
+    assert len(reconciling.executions.statuses) == 1

@@ -15,18 +15,19 @@ from headrace.aws.endpoints import (
 )
 from headrace.aws.ledger import Ledger
 from headrace.aws.projects import find_model
-from headrace.aws.registry import describe_package, find_run
+from headrace.aws.registry import describe_package, find_package, find_run
 from headrace.aws.storage import Location, Storage
 from headrace.definition import Deployment, ModelDefinition
 from headrace.deployment.alarms import guards
-from headrace.deployment.checks import goes_back, refusals, supersedes
+from headrace.deployment.checks import goes_back, refusals, superseding
 from headrace.deployment.comparison import Kind, explain_comparisons, first_look, next_kind
 from headrace.deployment.experiment import CHAMPION
 from headrace.deployment.steps import EndpointState
 from headrace.deployment.strategy import deployment_config, explain, plan_shift
 from headrace.events import DeploymentRefused
+from headrace.names import model_of
 from headrace.records import DeploymentRecord, EndpointRecord, Key, RunRecord, model_partition, now
-from headrace.registry import ROLLBACK_FROM, Package
+from headrace.registry import ROLLBACK_FROM, Package, rollback_from
 from headrace.requests import (
     Request,
     build_comparison_config,
@@ -69,6 +70,7 @@ class _Case(NamedTuple):
     live: EndpointRecord | None
     state: EndpointState | None
     wanted: Deployment
+    urgent: bool
 
     @property
     def is_compared(self) -> bool:
@@ -76,19 +78,14 @@ class _Case(NamedTuple):
         return bool(self.live and self.live.compares == self.request.deployment)
 
     @property
-    def goes_back(self) -> bool:
-        """Whether the package is older than what serves."""
-        return goes_back(self.package, self.live)
-
-    @property
     def next_comparison(self) -> Kind | None:
         """The comparison that is due: another version must serve to compare it with.
 
-        Going back is urgent, so it waits for none.
+        What is urgent waits for none.
         """
         live, state = self.live, self.state
         served = live and state and live.endpoint_config == state.config
-        if not live or not served or self.goes_back or live.package_arn == self.package.arn:
+        if not live or not served or self.urgent or live.package_arn == self.package.arn:
             return None
         return next_kind(self.wanted, self.record.compared)
 
@@ -101,15 +98,14 @@ def check_package(request: CheckRequest, aws: Deployer, cloudwatch: Any) -> Chec
     record = _claim(request, package, aws.ledger)
     if record is None:
         return CheckVerdict(outcome="duplicate")
-    others = aws.ledger.query(DeploymentRecord, model_partition(request.model), "deployment#")
-    superseded = supersedes(package, others)
-    reasons = [superseded] if superseded else []
+    if record.status == "refused":
+        refusal = refuse_deployment(record, record.reasons, aws.ledger)
+        return CheckVerdict(outcome="refused", refusal=refusal)
+    urgent = _is_urgent(package, live, aws)
+    # A comparison that goes on asks for itself whether it may.
+    reasons = [] if urgent or record.comparison else _hindrances(package, live, aws)
     reasons += refusals(
-        package,
-        find_model(aws.ledger, request.model),
-        run,
-        live,
-        may_go_back=_is_going_back_meant(package, live, aws),
+        package, find_model(aws.ledger, request.model), run, live, may_go_back=urgent
     )
     if not reasons and run:
         reasons = _tampering(package, run, aws.storage)
@@ -122,7 +118,7 @@ def check_package(request: CheckRequest, aws: Deployer, cloudwatch: Any) -> Chec
         )
     state = describe_endpoint(aws.sagemaker, request.endpoint)
     wanted = _definition(request, run, aws).deployment
-    case = _Case(request, record, package, run, live, state, wanted)
+    case = _Case(request, record, package, run, live, state, wanted, urgent)
     if reasons:
         return _restore(case, reasons, "refused", rejects=False)
     return _judge_comparison(case, aws, cloudwatch) or _deploy(case, aws)
@@ -138,19 +134,41 @@ def _claim(request: CheckRequest, package: Package, ledger: Ledger) -> Deploymen
         "approved_by": package.changed_by,
         "approval_description": package.approval_description,
     }
+    # One that was refused is refused again: the first answer may have been lost.
+    refused = ledger.get(DeploymentRecord, key)
+    if refused and refused.status == "refused" and refused.execution_arn == request.execution:
+        return refused
     for status in ("queued", "deploying", "comparing"):
         if ledger.update(key, changes, {"status": status, "execution_arn": request.execution}):
             return ledger.get(DeploymentRecord, key)
     return None
 
 
-def _is_going_back_meant(package: Package, live: EndpointRecord | None, aws: Deployer) -> bool:
-    """Tell whether an older version is wanted: what serves was rejected, or a person said so."""
-    if live is None or live.package_arn is None or not goes_back(package, live):
-        return False
-    if package.metadata.get(ROLLBACK_FROM) == str(live.package_version):
-        return True
-    return describe_package(aws.sagemaker, live.package_arn).approval == "Rejected"
+def _is_urgent(package: Package, live: EndpointRecord | None, aws: Deployer) -> bool:
+    """Tell whether a package replaces what must not serve.
+
+    What serves was rejected or deleted; a person meant to go back; or the ledger's own version is
+    brought back to an endpoint that serves something else.
+    """
+    if live is None or live.package_arn is None or live.package_arn == package.arn:
+        return live is not None and live.package_arn is not None
+    if package.metadata.get(ROLLBACK_FROM) == rollback_from(live):
+        return goes_back(package, live)
+    serves = find_package(aws.sagemaker, live.package_arn)
+    return serves is None or serves.approval != "Approved"
+
+
+def _hindrances(package: Package, live: EndpointRecord | None, aws: Deployer) -> list[str]:
+    """Return why a deployment that can wait is not made now."""
+    if live and live.paused:
+        return [f"automation is paused {live.paused}; resume it, then deploy again"]
+    model = model_of(aws.settings.stack, package.group) or ""
+    others = aws.ledger.query(DeploymentRecord, model_partition(model), "deployment#")
+    newer = superseding(package, others)
+    found = find_package(aws.sagemaker, newer.package_arn) if newer else None
+    if found is None or found.approval != "Approved":
+        return []
+    return [f"version {found.version} was approved meanwhile and is deployed instead"]
 
 
 def _tampering(package: Package, run: RunRecord, storage: Storage) -> list[str]:
@@ -270,7 +288,7 @@ def _shift(case: _Case, aws: Deployer) -> dict[str, Any] | None:
     A/B test too: "your new endpoint configuration must have the same variant name as the old"
     (developer guide, "Exclusions" of deployment guardrails), and a test has one more.
     """
-    if case.goes_back or "ab" in case.record.compared:
+    if case.urgent or "ab" in case.record.compared:
         return None
     wanted = case.wanted
     shift = plan_shift(wanted.strategy, wanted.instance_count, wanted.kept)
@@ -279,7 +297,7 @@ def _shift(case: _Case, aws: Deployer) -> dict[str, Any] | None:
 
 
 def _told(case: _Case, kind: Kind | None) -> str:
-    if case.goes_back:
+    if case.urgent:
         return "all traffic moves back at once"
     wanted = case.wanted
     before = explain_comparisons(wanted) if kind or case.record.compared else ""
@@ -302,7 +320,7 @@ def _target(
         run=case.run.run,
         strategy=strategy,
         told=told,
-        goes_back=case.goes_back,
+        urgent=case.urgent,
         alarms=case.wanted.alarms,
         is_compared=case.is_compared,
     )

@@ -7,13 +7,23 @@ the endpoints and Step Functions themselves, seldom; it mends what it may and re
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+from headrace.aws.alarms import describe_alarms
 from headrace.aws.bus import Bus
-from headrace.aws.deployments import DeploymentRequest, queue_deployment, request_deployment
+from headrace.aws.deployments import (
+    DeploymentRequest,
+    note_refusal,
+    queue_deployment,
+    request_deployment,
+)
 from headrace.aws.endpoints import describe_endpoint, find_endpoint
 from headrace.aws.executions import FAILED_STATUSES, Executions
 from headrace.aws.ledger import Ledger
-from headrace.events import DeploymentRefused, EndpointDisagreed
-from headrace.names import deployment_id
+from headrace.deployment.alarms import composite_name
+from headrace.errors import DeploymentError, HeadraceError
+from headrace.events import EndpointDisagreed
+from headrace.names import deployment_id, execution_name
 from headrace.records import (
     DeploymentRecord,
     EndpointRecord,
@@ -26,6 +36,8 @@ from headrace.settings import Settings
 
 # What was asked so recently is on its way.
 _YOUNG = timedelta(minutes=5)
+# Going back may fail for want of instances; after so many times people are told.
+_ATTEMPTS = 3
 
 
 class Found(NamedTuple):
@@ -41,29 +53,52 @@ class DeploymentReconciler:
     """Finds, mends and reports."""
 
     def __init__(
-        self, settings: Settings, ledger: Ledger, executions: Executions, bus: Bus, sagemaker: Any
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        executions: Executions,
+        recoveries: Executions,
+        bus: Bus,
+        sagemaker: Any,
+        cloudwatch: Any,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._executions = executions
+        self._recoveries = recoveries
         self._bus = bus
         self._sagemaker = sagemaker
+        self._cloudwatch = cloudwatch
         self.found = Found([], [], [], [])
 
     def run(self) -> Found:
-        """Reconcile every model's endpoint."""
+        """Reconcile every model's endpoint; one that cannot be does not keep the others waiting.
+
+        Raises:
+            DeploymentError: naming the models that could not be reconciled, and why.
+        """
+        faults = []
         for model in list(self._ledger.query(ModelRecord, "models")):
-            for deployment in self._open(model):
-                self._revive_or_close(deployment)
-            live = find_endpoint(self._ledger, model.endpoint)
-            if live and live.lock_owner:
-                self._unlock_if_dead(live)
-            self._start_forgotten(model, live)
-            if live and live.compares:
-                self._end_lost_comparison(live)
-            if live:
-                self._report_disagreement(live)
+            try:
+                self._reconcile(model)
+            except (HeadraceError, BotoCoreError, ClientError) as error:
+                faults.append(f"{model.model}: {error}")
+        if faults:
+            raise DeploymentError("; ".join(faults))
         return self.found
+
+    def _reconcile(self, model: ModelRecord) -> None:
+        for deployment in self._open(model):
+            self._revive_or_close(deployment)
+        live = find_endpoint(self._ledger, model.endpoint)
+        if live and live.lock_owner:
+            self._unlock_if_dead(live)
+        self._start_forgotten(model, live)
+        if live and live.compares:
+            self._end_lost_comparison(live)
+        if live:
+            self._mend_disagreement(live)
+            self._ask_again(live)
 
     def _open(self, model: ModelRecord) -> list[DeploymentRecord]:
         records = self._ledger.query(DeploymentRecord, model_partition(model.model), "deployment#")
@@ -83,7 +118,7 @@ class DeploymentReconciler:
                     cause=record.cause,
                 )
             )
-        elif status is None or status in FAILED_STATUSES:
+        elif status is None or status in FAILED_STATUSES or status == "SUCCEEDED":
             reason = f"execution {record.execution_arn} ended without a verdict: {status or 'gone'}"
             changes = {"status": "failed", "reasons": [reason], "ended_at": now()}
             if self._ledger.update(record.key(), changes, {"status": record.status}):
@@ -105,14 +140,36 @@ class DeploymentReconciler:
             wanted.append(live.package_arn)
         for arn in wanted:
             request = request_deployment(arn, self._settings, self._ledger, self._sagemaker)
-            if not isinstance(request, DeploymentRequest):
-                self._report_refusal(request)
-                continue
-            older = live and (live.package_version or 0) > request.package_version
-            meant = arn == (live and live.package_arn)  # what serves was rejected
-            serves = live and live.package_arn == request.package_arn
-            if not serves and (meant or not older) and not self._was_tried(request):
-                self._start(request)
+            if isinstance(request, DeploymentRecord):
+                refusal = note_refusal(request, self._ledger)
+                if refusal:
+                    self._bus.announce(refusal)
+                    self.found.reported.append(refusal.deployment)
+            elif request and live and live.package_arn == arn:
+                self._go_back(request, live)
+            elif request:
+                older = live and (live.package_version or 0) > request.package_version
+                if not older and self._tried(request) is None:
+                    self._start(request)
+
+    def _go_back(self, request: DeploymentRequest, live: EndpointRecord) -> None:
+        """Bring the last good version back; what failed for want of instances is tried again."""
+        if request.package_arn == live.package_arn:
+            return  # what serves is approved
+        for attempt in range(1, _ATTEMPTS + 1):
+            again = request.model_copy(
+                update={"deployment": f"{request.deployment}-{attempt}"} if attempt > 1 else {}
+            )
+            tried = self._tried(again)
+            if tried is None:
+                self._start(again)
+            if tried is None or tried.status != "failed":
+                return
+        told = (
+            f"version {live.package_version} was rejected and still serves: going back failed "
+            f"{_ATTEMPTS} times"
+        )
+        self._tell(live, told)
 
     def _end_lost_comparison(self, live: EndpointRecord) -> None:
         """Let what serves serve alone again if the comparison's deployment has ended otherwise."""
@@ -128,7 +185,7 @@ class DeploymentReconciler:
             package_version=live.package_version,
             cause=f"deployment {live.compares} ended while its version was compared here",
         )
-        if not self._was_tried(request):
+        if self._tried(request) is None:
             self._start(request)
 
     def _newest_approved(self, model: ModelRecord) -> str | None:
@@ -142,32 +199,51 @@ class DeploymentReconciler:
         found = reply["ModelPackageSummaryList"]
         return str(found[0]["ModelPackageArn"]) if found else None
 
-    def _was_tried(self, request: DeploymentRequest) -> bool:
+    def _tried(self, request: DeploymentRequest) -> DeploymentRecord | None:
         key = Key(pk=model_partition(request.model), sk=f"deployment#{request.deployment}")
-        return self._ledger.get(DeploymentRecord, key) is not None
+        return self._ledger.get(DeploymentRecord, key)
 
     def _start(self, request: DeploymentRequest) -> None:
         queue_deployment(request, self._executions.arn(request.deployment), self._ledger)
         self._executions.start(request.deployment, request.model_dump())
         self.found.started.append(request.deployment)
 
-    def _report_refusal(self, refusal: DeploymentRefused | None) -> None:
-        if refusal is not None:
-            self._bus.announce(refusal)
-            self.found.reported.append(refusal.deployment)
-
-    def _report_disagreement(self, live: EndpointRecord) -> None:
-        """Tell, once, that an endpoint serves what nobody of us deployed, or is gone."""
-        if live.lock_owner or not live.endpoint_config:
+    def _mend_disagreement(self, live: EndpointRecord) -> None:
+        """End what a failed deployment left serving; tell, once, of what nobody of us deployed."""
+        if live.lock_owner or live.compares or not live.endpoint_config:
             return
         state = describe_endpoint(self._sagemaker, live.endpoint)
         if state and (state.serves(live.endpoint_config) or state.is_moving):
-            told = None
-        else:
-            seen = f"it is {state.status} on {state.config}" if state else "it does not exist"
-            told = (
-                f"version {live.package_version} should serve on {live.endpoint_config}, but {seen}"
+            self._tell(live, None)
+            return
+        stray = self._failed_on(live, state.config) if state else None
+        if stray and live.package_arn and live.package_version:
+            request = DeploymentRequest(
+                model=live.model,
+                deployment=deployment_id(live.model, live.package_version, stray.deployment),
+                endpoint=live.endpoint,
+                package_arn=live.package_arn,
+                package_version=live.package_version,
+                cause=f"deployment {stray.deployment} failed and left its version serving",
             )
+            if self._tried(request) is None:
+                self._start(request)
+                return
+        seen = f"it is {state.status} on {state.config}" if state else "it does not exist"
+        self._tell(
+            live,
+            f"version {live.package_version} should serve on {live.endpoint_config}, but {seen}",
+        )
+
+    def _failed_on(self, live: EndpointRecord, config: str) -> DeploymentRecord | None:
+        """Return the failed deployment whose configuration this is."""
+        records = self._ledger.query(DeploymentRecord, model_partition(live.model), "deployment#")
+        return next(
+            (r for r in records if r.status == "failed" and r.endpoint_config == config), None
+        )
+
+    def _tell(self, live: EndpointRecord, told: str | None) -> None:
+        """Announce what is wrong with an endpoint, unless it was said before."""
         if told == live.disagreement:
             return
         if told:
@@ -176,6 +252,15 @@ class DeploymentReconciler:
             )
             self.found.reported.append(live.endpoint)
         self._ledger.update(live.key(), {"disagreement": told})
+
+    def _ask_again(self, live: EndpointRecord) -> None:
+        """Ask recovery again about what still rings: EventBridge hears of changes alone."""
+        name = composite_name(live.endpoint)
+        states = describe_alarms([name], self._cloudwatch)
+        if any(alarm.state == "ALARM" for alarm in states):
+            at = now()
+            detail = {"alarmName": name, "state": {"value": "ALARM", "timestamp": at}}
+            self._recoveries.start(execution_name(live.endpoint, at), {"detail": detail})
 
 
 def _is_old(started_at: str) -> bool:

@@ -9,7 +9,7 @@ from headrace.aws.endpoints import (
 )
 from headrace.aws.ledger import Ledger
 from headrace.aws.projects import find_model
-from headrace.aws.registry import describe_package
+from headrace.aws.registry import describe_package, find_package
 from headrace.events import DeploymentRefused
 from headrace.names import deployment_id, model_of
 from headrace.records import (
@@ -30,6 +30,14 @@ class StartDeploymentSettings(Settings):
     )
 
 
+class ReconcileDeploymentsSettings(StartDeploymentSettings):
+    """For the reconciler of deployments, which asks recovery again as well."""
+
+    recovery_machine_arn: str = Field(
+        alias="RECOVERY_STATE_MACHINE_ARN", description="Started for what still rings."
+    )
+
+
 class DeploymentRequest(BaseModel):
     """The input of the deployment state machine: a package, and why it shall serve."""
 
@@ -43,14 +51,15 @@ class DeploymentRequest(BaseModel):
 
 def request_deployment(
     package_arn: str, settings: Settings, ledger: Ledger, sagemaker: Any
-) -> DeploymentRequest | DeploymentRefused | None:
+) -> DeploymentRequest | DeploymentRecord | None:
     """Return the deployment that a package's state calls for; None: it calls for none.
 
-    An approved package shall serve. If a rejected one serves, the last good version shall, and
-    there may be none. The registry is asked again: the event may be old, doubled or wrong. Two
-    events of one approval show the same LastModifiedTime, so they name the same deployment;
-    approving again changes it. (So does editing the package's metadata: that deployment finds its
-    package live already.)
+    An approved package shall serve. If a rejected one serves, the last good version shall; when
+    there is none, the record of a refused deployment says so (`note_refusal` writes it down).
+
+    The registry is asked again: the event may be old, doubled or wrong. Two events of one approval
+    show the same LastModifiedTime, so they name the same deployment; approving again changes it.
+    (So does editing the package's metadata: that deployment finds its package live already.)
     """
     package = describe_package(sagemaker, package_arn)
     name = model_of(settings.stack, package.group)
@@ -77,8 +86,8 @@ def last_good(
         if d.status == "live" and d.package_arn != before
     ]
     for deployment in sorted(lived, key=lambda d: d.ended_at or "", reverse=True):
-        package = describe_package(sagemaker, deployment.package_arn)
-        if package.approval == "Approved":
+        package = find_package(sagemaker, deployment.package_arn)
+        if package and package.approval == "Approved":
             return package
     return None
 
@@ -100,16 +109,36 @@ def queue_deployment(request: DeploymentRequest, execution: str, ledger: Ledger)
     )
 
 
+def note_refusal(record: DeploymentRecord, ledger: Ledger) -> DeploymentRefused | None:
+    """Write down a deployment that cannot begin; return the fact to announce, the first time."""
+    key = record.key()
+    if ledger.get(DeploymentRecord, key) or ledger.create(record) is not None:
+        return None
+    return DeploymentRefused(
+        model=record.model,
+        deployment=record.deployment,
+        package_arn=record.package_arn,
+        reasons=record.reasons,
+    )
+
+
 def _request_rollback(
     model: ModelRecord, rejected: Package, ledger: Ledger, sagemaker: Any
-) -> DeploymentRequest | DeploymentRefused:
+) -> DeploymentRequest | DeploymentRecord:
     said = rejected.approval_description or f"rejected by {rejected.changed_by or 'somebody'}"
     good = last_good(model.model, sagemaker, ledger, before=rejected.arn)
     if good is None:
-        return DeploymentRefused(
+        return DeploymentRecord(
             model=model.model,
             deployment=deployment_id(model.model, rejected.version, rejected.changed_at),
+            status="refused",
+            endpoint=model.endpoint,
             package_arn=rejected.arn,
+            package_version=rejected.version,
+            execution_arn="",
+            cause=f"version {rejected.version} was rejected: {said}",
+            started_at=now(),
+            ended_at=now(),
             reasons=[
                 f"version {rejected.version} serves and was rejected ({said}), but no other "
                 "version served before and is approved: approve one, or delete the endpoint "

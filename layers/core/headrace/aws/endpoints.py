@@ -28,7 +28,8 @@ class EndpointRequest(BaseModel):
     """What an endpoint shall serve, from CheckPackage to VerifyEndpoint.
 
     `execution` and `fence` are the lock; `strategy` is SageMaker's DeploymentConfig and `told`
-    what it means. With `compares` the version is put beside what serves, to be looked at after
+    what it means. An `urgent` one replaces what must not serve: it is not guarded and goes at once.
+    With `compares` the version is put beside what serves, to be looked at after
     `wait` seconds; `is_compared` says that the endpoint still compares it. A request that restores
     what served before says in `restores` why, and in `restores_as` how the deployment ends.
     """
@@ -44,7 +45,7 @@ class EndpointRequest(BaseModel):
     run: str
     strategy: dict[str, Any] | None = None
     told: str = ""
-    goes_back: bool = False
+    urgent: bool = False
     alarms: Alarms = Alarms()
     compares: Kind | None = None
     wait: int = 0
@@ -193,7 +194,8 @@ def refuse_deployment(
 ) -> DeploymentRefused:
     """Write down why a deployment is refused; return the fact to announce."""
     changes = {"status": "refused", "reasons": reasons, "ended_at": now()}
-    ledger.update(record.key(), changes, {"execution_arn": record.execution_arn})
+    expect = {"execution_arn": record.execution_arn, "status": record.status}
+    ledger.update(record.key(), changes, expect)
     return DeploymentRefused(
         model=record.model,
         deployment=record.deployment,

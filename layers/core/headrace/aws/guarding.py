@@ -45,21 +45,22 @@ def guard_endpoint(
     """Make the endpoint's alarms match the project; refuse a shift that must not begin now.
 
     An alarm that rings already would end the deployment at once, and a missing one would let
-    SageMaker refuse it; going back waits for neither.
+    SageMaker refuse it; what is urgent waits for neither.
     """
-    ensure_alarms(target.alarms, target.endpoint, target.model, settings, cloudwatch)
-    if target.goes_back:
+    alarms = target.alarms
+    own = {alarm.name for alarm in describe_alarms(alarms.names, cloudwatch)}
+    there = alarms.model_copy(update={"names": [name for name in alarms.names if name in own]})
+    ensure_alarms(there, target.endpoint, target.model, settings, cloudwatch)
+    if target.urgent:
         return GuardVerdict(outcome="guarded")
-    wanted = guards(target.alarms, target.endpoint)
-    found = {alarm.name: alarm for alarm in describe_alarms(wanted, cloudwatch)}
     reasons = [
         f"alarm {name} does not exist (deployment.alarms.names)"
-        for name in wanted
-        if name not in found
+        for name in alarms.names
+        if name not in own
     ]
     reasons += [
         f"alarm {alarm.name} is ringing already: {alarm.reason}"
-        for alarm in found.values()
+        for alarm in describe_alarms(guards(there, target.endpoint), cloudwatch)
         if alarm.state == "ALARM"
     ]
     if not reasons:
@@ -89,8 +90,11 @@ def ensure_alarms(
     if composite:
         cloudwatch.put_composite_alarm(**composite)
     else:
-        # A composite alarm must go before the alarms it names.
-        cloudwatch.delete_alarms(AlarmNames=[composite_name(endpoint)])
-    gone = [alarm.name for alarm in describe_alarms(unwanted(alarms, endpoint), cloudwatch)]
-    if gone:
-        cloudwatch.delete_alarms(AlarmNames=gone)
+        _delete([composite_name(endpoint)], cloudwatch)  # before the alarms it names
+    _delete(unwanted(alarms, endpoint), cloudwatch)
+
+
+def _delete(names: list[str], cloudwatch: Any) -> None:
+    there = [alarm.name for alarm in describe_alarms(names, cloudwatch)]
+    if there:
+        cloudwatch.delete_alarms(AlarmNames=there)

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from headrace.aws.alarms import describe_alarms
 from headrace.aws.deployments import last_good
-from headrace.aws.endpoints import find_endpoint
+from headrace.aws.endpoints import describe_endpoint, find_endpoint
 from headrace.aws.ledger import Ledger
 from headrace.aws.projects import find_model, load_definition
 from headrace.aws.storage import Storage
@@ -88,11 +88,13 @@ def choose_remedy(request: RemedyRequest, aws: Recoverer) -> RemedyVerdict:
     before = next((each for each in earlier if each.recovery == name), None)
     if before is None:
         choice = choose(_situation(model, live, endpoint, rings, earlier, aws), definition.recovery)
+        if choice.remedy == "wait" and _was_said(rings, earlier):
+            return RemedyVerdict(remedy="none")
         record = _record(model, live, name, endpoint, rings, choice, request.execution)
         before = aws.ledger.create(record) or record
     if before.execution_arn != request.execution:
         return RemedyVerdict(remedy="none")  # a second event of one ringing
-    return _verdict(before, live)
+    return _verdict(before)
 
 
 def _find_model(endpoint: str, aws: Recoverer) -> ModelRecord | None:
@@ -105,6 +107,12 @@ def _ringing(endpoint: str, definition: ModelDefinition, aws: Recoverer) -> list
     alarms = definition.deployment.alarms
     names = [alarm_name(endpoint, kind) for kind in watched(alarms)] + alarms.names
     return [each.name for each in describe_alarms(names, aws.cloudwatch) if each.state == "ALARM"]
+
+
+def _was_said(rings: list[str], earlier: list[RecoveryRecord]) -> bool:
+    """Tell whether people heard already that nothing is done about this, for now."""
+    last = max(earlier, key=lambda each: each.at, default=None)
+    return bool(last and last.remedy == "wait" and last.alarms == rings)
 
 
 def _situation(
@@ -130,8 +138,19 @@ def _situation(
         brought_back=_was_brought_back(deployments),
         deploying=under_way[0] if under_way else None,
         paused=live.paused if live else None,
+        disagrees=_disagreement(live, aws),
         earlier=tuple(_tried(earlier, deployments)),
     )
+
+
+def _disagreement(live: EndpointRecord | None, aws: Recoverer) -> str | None:
+    """Say that the endpoint serves something else than the ledger's version."""
+    if live is None or live.endpoint_config is None:
+        return None
+    state = describe_endpoint(aws.sagemaker, live.endpoint)
+    if state and state.config == live.endpoint_config:
+        return None
+    return f"it serves {state.config}" if state else "it does not exist"
 
 
 def _was_brought_back(deployments: list[DeploymentRecord]) -> bool:
@@ -172,6 +191,7 @@ def _record(
         alarms=rings,
         remedy=choice.remedy,
         reasons=choice.reasons,
+        package_arn=live.package_arn if live else None,
         package_version=live.package_version if live else None,
         restore_version=choice.restore,
         execution_arn=execution,
@@ -179,14 +199,14 @@ def _record(
     )
 
 
-def _verdict(record: RecoveryRecord, live: EndpointRecord | None) -> RemedyVerdict:
+def _verdict(record: RecoveryRecord) -> RemedyVerdict:
     """Return what carries the remedy out.
 
     Rejecting the version that serves is what rolls back: the registry's event starts it, as when a
     person rejects it, and the reconciler finds it should that event be lost.
     """
     why = "; ".join(record.reasons)
-    back = record.remedy in ("roll back", "both") and live and live.package_arn
+    back = record.remedy in ("roll back", "both")
     again = record.remedy in ("retrain", "both")
     return RemedyVerdict(
         remedy=record.remedy,
@@ -199,9 +219,9 @@ def _verdict(record: RecoveryRecord, live: EndpointRecord | None) -> RemedyVerdi
             reasons=record.reasons,
         ),
         rejection=build_rejection(
-            str(live.package_arn), f"Rolled back by recovery {record.recovery}: {why}"
+            str(record.package_arn), f"Rolled back by recovery {record.recovery}: {why}"
         )
-        if back and live
+        if back
         else None,
         retraining=RetrainingRequested(
             model=record.model, request=record.recovery, reason=f"alarms: {why}"

@@ -16,6 +16,17 @@ def describe_package(sagemaker: Any, package_arn: str) -> Package:
     return Package.of(sagemaker.describe_model_package(ModelPackageName=package_arn))
 
 
+def find_package(sagemaker: Any, package_arn: str) -> Package | None:
+    """Return a package, or None when it was deleted."""
+    try:
+        return describe_package(sagemaker, package_arn)
+    except sagemaker.exceptions.ClientError as error:
+        # "Not found" is a ValidationException, told apart by its text alone.
+        if "does not exist" in error.response["Error"]["Message"]:
+            return None
+        raise
+
+
 def find_run(ledger: Ledger, model: str, run: str) -> RunRecord | None:
     """Return what the ledger knows of a run."""
     return ledger.get(RunRecord, Key(pk=model_partition(model), sk=f"run#{run}"))

@@ -74,7 +74,7 @@ def verify_endpoint(request: VerifyRequest, aws: Deployer, runtime: Any) -> Veri
     state = describe_endpoint(aws.sagemaker, target.endpoint)
     if state is None or not state.serves(target.endpoint_config):
         returned = state and live and live.endpoint_config and state.serves(live.endpoint_config)
-        if not returned or target.goes_back or target.restores:
+        if not returned or target.urgent or target.restores:
             raise DeploymentError(_explain(target, state))
         reason = (state and state.failure_reason) or "SageMaker gave no reason"
         if target.is_compared:  # what served before is the comparison, which has to end too
@@ -113,7 +113,7 @@ def _restoration(
 ) -> EndpointRequest:
     """Return the request that brings back what served. Raises DeploymentError: nothing did."""
     before = live and (live.alone_config or live.endpoint_config)
-    if not before or target.goes_back:
+    if not before or target.urgent:
         raise DeploymentError(wrong)
     return target.restoring(before, [wrong])
 

@@ -46,10 +46,7 @@ def goes_back(package: Package, live: EndpointRecord | None) -> bool:
     return bool(live and live.package_version and live.package_version > package.version)
 
 
-def supersedes(package: Package, others: Iterable[DeploymentRecord]) -> str | None:
-    """Return why a package need not be deployed any more: a newer one waits behind it."""
+def superseding(package: Package, others: Iterable[DeploymentRecord]) -> DeploymentRecord | None:
+    """Return the newest deployment of a newer version that waits behind this one, if any does."""
     newer = [d for d in others if d.status == "queued" and d.package_version > package.version]
-    if not newer:
-        return None
-    latest = max(newer, key=lambda d: d.package_version)
-    return f"version {latest.package_version} was approved meanwhile and is deployed instead"
+    return max(newer, key=lambda d: d.package_version, default=None)
