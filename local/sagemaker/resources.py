@@ -38,6 +38,8 @@ class Kind:
     order: str = "Ascending"
     status: str = ""
     list_operation: str = ""
+    ignores_case: bool = False
+    """Whether two names may not differ by case alone."""
 
     @property
     def key(self) -> str:
@@ -114,12 +116,18 @@ class Resources:
             **members,
         }
         record["Tags"] = merge_tags([], record.get("Tags") or [])
-        try:
-            self.store.insert(self.kind.name, name, arn, record)
-        except DuplicateError as error:
-            message = self.kind.duplicate.format(name=name, arn=arn)
-            raise ServiceError(self.kind.duplicate_code, message) from error
+        with self.store.lock:
+            if self.kind.ignores_case and self.store.differs_by_case(self.kind.name, name):
+                raise self._duplicate(name)
+            try:
+                self.store.insert(self.kind.name, name, arn, record)
+            except DuplicateError as error:
+                raise self._duplicate(name) from error
         return record
+
+    def _duplicate(self, name: str) -> ServiceError:
+        message = self.kind.duplicate.format(name=name, arn=self.arn(name))
+        return ServiceError(self.kind.duplicate_code, message)
 
     def update(self, name: str, change: Callable[[Record], None] | Record) -> Record:
         """Change a record (by a function, or by new members; None removes one) and tell of it."""
@@ -213,6 +221,8 @@ def paginate(
 
 def merge_tags(tags: list[Record], added: list[Record]) -> list[Record]:
     """Return tags with others added; a key that exists takes the new value."""
+    if any(tag["Key"].lower().startswith("aws:") for tag in added):
+        raise invalid("aws: prefixed tag key names are not allowed for external use.")
     merged = {tag["Key"]: tag for tag in [*tags, *added]}
     if len(merged) > 50:
         raise invalid("The maximum number of tags is 50.")

@@ -180,7 +180,7 @@ class SageMaker:
             fault = ServiceError("InternalFailure", f"{type(error).__name__}: {error}", 500)
             status, content = 500, error_body(fault)
             answer = {"Content-Type": "application/json", "x-amzn-ErrorType": fault.code}
-        return status, {"x-amzn-RequestId": str(uuid.uuid4()), **answer}, content
+        return status, {"x-amzn-requestid": str(uuid.uuid4()), **answer}, content
 
     async def _control(self, headers: dict[str, str], body: bytes) -> Answer:
         target = headers.get("x-amz-target", "")

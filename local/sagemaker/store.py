@@ -51,6 +51,15 @@ class Store:
             except sqlite3.IntegrityError as error:
                 raise DuplicateError(name) from error
 
+    def differs_by_case(self, kind: str, name: str) -> bool:
+        """Whether another resource of the kind has that name in other letters' case."""
+        with self.lock:
+            row = self._database.execute(
+                "SELECT 1 FROM resources WHERE kind = ? AND name = ? COLLATE NOCASE AND name != ?",
+                (kind, name, name),
+            ).fetchone()
+        return row is not None
+
     def get(self, kind: str, name: str) -> Record | None:
         """Return a copy of a record, or None."""
         with self.lock:

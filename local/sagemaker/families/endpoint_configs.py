@@ -80,6 +80,8 @@ def _check_variant(variant: Record) -> None:
     for member in _REFUSED_OF_VARIANT:
         if member in variant:
             raise not_implemented(f"A production variant with {member}")
+    if "ServerlessConfig" not in variant and "InstanceType" not in variant:
+        raise invalid(f"InstanceType is required for the variant {variant['VariantName']}.")
     strategy = variant.get("RoutingConfig", {}).get("RoutingStrategy", "RANDOM")
     if strategy not in ("RANDOM", "LEAST_OUTSTANDING_REQUESTS"):
         raise not_implemented(f"RoutingStrategy {strategy}")

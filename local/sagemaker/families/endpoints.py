@@ -32,6 +32,7 @@ class Endpoints(Family):
         duplicate='Cannot create already existing endpoint "{arn}".',
         order="Descending",
         status="EndpointStatus",
+        ignores_case=True,
     )
 
     def __init__(self, context: Context, runtime: Runtime) -> None:

@@ -13,9 +13,9 @@ from local.sagemaker.families.lineage import EntityFamily, kind
 from local.sagemaker.resources import Resources
 from local.sagemaker.store import Record
 
-_EXPERIMENT = kind("Experiment", "experiment")
-_TRIAL = kind("Trial", "experiment-trial")
-_COMPONENT = kind("TrialComponent", "experiment-trial-component")
+_EXPERIMENT = kind("Experiment", "experiment", ignores_case=True)
+_TRIAL = kind("Trial", "experiment-trial", ignores_case=True)
+_COMPONENT = kind("TrialComponent", "experiment-trial-component", ignores_case=True)
 _PERIODS = {"OneMinute": 60, "FiveMinute": 300, "OneHour": 3600}
 _STATISTICS: dict[str, Any] = {
     "Min": min,
@@ -31,6 +31,10 @@ class Experiments(EntityFamily):
     """Experiments, which hold trials."""
 
     kind = _EXPERIMENT
+
+    def add(self, request: Record) -> Record:
+        """Make an experiment."""
+        return super().add(_displayed(request, "ExperimentName"))
 
     def remove(self, request: Record) -> Record:
         """Remove an experiment that has no trial."""
@@ -50,7 +54,7 @@ class Trials(EntityFamily):
         Resources(_EXPERIMENT, self.context.store, self.context.cloud).get(
             request["ExperimentName"]
         )
-        return super().add(request)
+        return super().add(_displayed(request, "TrialName"))
 
     def remove(self, request: Record) -> Record:
         """Remove a trial that has no component."""
@@ -81,7 +85,8 @@ class TrialComponents(EntityFamily):
 
     def add(self, request: Record) -> Record:
         """Make a component of no trial."""
-        return super().add({**request, "_trials": [], "_metrics": {}})
+        shown = _displayed(request, "TrialComponentName")
+        return super().add({**shown, "_trials": [], "_metrics": {}})
 
     def remove(self, request: Record) -> Record:
         """Remove a component that is in no trial."""
@@ -193,6 +198,11 @@ class Metrics(Operations):
                 points: list[Any] = record["_metrics"].get(query["MetricName"], [])
                 return points
         return None
+
+
+def _displayed(request: Record, key: str) -> Record:
+    """Return a request whose name is displayed unless it has a DisplayName, as on AWS."""
+    return {"DisplayName": request[key], **request}
 
 
 def _summary(points: list[Any]) -> Record:

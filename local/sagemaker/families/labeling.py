@@ -39,6 +39,7 @@ class LabelingJobs(Family):
         duplicate_code="ResourceInUse",
         order="Ascending",
         status="LabelingJobStatus",
+        ignores_case=True,
     )
     generic = ()
 

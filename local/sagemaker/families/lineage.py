@@ -27,7 +27,7 @@ _TYPES = {
 }
 
 
-def kind(name: str, slug: str) -> Kind:
+def kind(name: str, slug: str, ignores_case: bool = False) -> Kind:
     """Return a kind of entity of lineage or experiments."""
     return Kind(
         name=name,
@@ -36,6 +36,7 @@ def kind(name: str, slug: str) -> Kind:
         missing_code="ResourceNotFound",
         duplicate=f"{name} {{name}} already exists.",
         order="Descending",
+        ignores_case=ignores_case,
     )
 
 

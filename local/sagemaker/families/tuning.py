@@ -34,11 +34,13 @@ class HyperParameterTuningJobs(JobFamily):
     kind = Kind(
         name="HyperParameterTuningJob",
         slug="hyper-parameter-tuning-job",
-        missing="Could not find requested job with name: {name}",
+        missing="Amazon SageMaker can't find a tuning job with name: {name}",
+        missing_code="ResourceNotFound",
         duplicate="Job name must be unique within an AWS account and region, and a "
         "hyperparameter tuning job with this name already exists ({arn})",
         duplicate_code="ResourceInUse",
         status="HyperParameterTuningJobStatus",
+        ignores_case=True,
     )
     noun = "hyperparameter tuning job"
 

@@ -22,7 +22,6 @@ WORKTEAM = Kind(
     missing="The workteam {arn} does not exist.",
     duplicate="A workteam with this name already exists ({arn}).",
     duplicate_code="ResourceInUse",
-    order="Descending",
 )
 
 

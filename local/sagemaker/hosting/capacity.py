@@ -26,9 +26,19 @@ def check(config: Record, wanted: list[Record], limit: int) -> None:
         )
     if len(names) != len(set(names)):
         raise invalid("Variant names must be unique within a request.")
+    serverless = {
+        variant["VariantName"]
+        for variant in config["ProductionVariants"]
+        if "ServerlessConfig" in variant
+    }
     for each in wanted:
         if "ServerlessUpdateConfig" in each:
             raise not_implemented("ServerlessUpdateConfig")
+        if "DesiredInstanceCount" in each and each["VariantName"] in serverless:
+            raise invalid(
+                f"DesiredInstanceCount is not supported for the serverless variant "
+                f"{each['VariantName']}."
+            )
         if each.get("DesiredInstanceCount") == 0 and "AsyncInferenceConfig" not in config:
             raise invalid(
                 f"DesiredInstanceCount of variant {each['VariantName']} must be at least 1: only "

@@ -71,6 +71,32 @@ def test_duplicates(service: SageMaker) -> None:
     assert refused.value.code == "ValidationException"
 
 
+@pytest.mark.parametrize(
+    ("noun", "message"),
+    [
+        ("Experiment", "Experiment NAME already exists"),
+        ("TrialComponent", "TrialComponent NAME already exists"),
+    ],
+)
+def test_names_that_aws_calls_case_insensitive(service: SageMaker, noun: str, message: str) -> None:
+    """API_CreateExperiment: "unique in your account and is not case-sensitive"."""
+    service.call(f"Create{noun}", {f"{noun}Name": "name"})
+    with pytest.raises(ServiceError, match=message):
+        service.call(f"Create{noun}", {f"{noun}Name": "NAME"})
+    assert service.call(f"Describe{noun}", {f"{noun}Name": "name"})["DisplayName"] == "name"
+    model(service, "model")
+    model(service, "MODEL")  # nothing is said of the case of models' names
+
+
+def test_an_absent_tuning_job(service: SageMaker) -> None:
+    """AWS's Kubernetes operators go by this code and these words."""
+    with pytest.raises(ServiceError, match=r"^Amazon SageMaker can't find a tuning job") as refused:
+        service.call(
+            "DescribeHyperParameterTuningJob", {"HyperParameterTuningJobName": "never-made"}
+        )
+    assert refused.value.code == "ResourceNotFound"
+
+
 def test_list_filters_sorts_and_pages(service: SageMaker) -> None:
     for name in ("beta", "alpha-one", "gamma", "alpha-two"):
         model(service, name)
@@ -150,6 +176,10 @@ def test_tags(service: SageMaker) -> None:
     many = [{"Key": str(number), "Value": ""} for number in range(50)]
     with pytest.raises(ServiceError, match="maximum number of tags"):
         service.call("AddTags", {"ResourceArn": arn, "Tags": many})
+    with pytest.raises(ServiceError, match="aws: prefixed tag key names are not allowed"):
+        service.call(
+            "AddTags", {"ResourceArn": arn, "Tags": [{"Key": "aws:cloud", "Value": "mine"}]}
+        )
 
 
 def test_arns_serve_as_names_where_aws_takes_them(service: SageMaker) -> None:
@@ -202,7 +232,12 @@ def test_resource_of_an_operation(
     assert service.resource_arn(operation, request_) == arn
 
 
-VARIANT = {"VariantName": "v", "ModelName": "m", "InitialInstanceCount": 1}
+VARIANT = {
+    "VariantName": "v",
+    "ModelName": "m",
+    "InitialInstanceCount": 1,
+    "InstanceType": "ml.m5.large",
+}
 ADDITIONAL = {
     "ChannelName": "more",
     "S3DataSource": {"S3Uri": "s3://b/k", "S3DataType": "S3Object", "CompressionType": "None"},

@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.sagemaker import SageMaker, ServiceError
+from local.sagemaker.hosting import capacity
 from tests.local.conftest import wait_until
 from tests.local.sagemaker.conftest import ROLE, Clients
 from tests.local.sagemaker.modes import MODES, metric, model, serverless
@@ -53,7 +54,12 @@ VARIANT = {
     "ModelName": "m",
     "ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 2},
 }
-INSTANCES = {"VariantName": "w", "ModelName": "m", "InitialInstanceCount": 1}
+INSTANCES = {
+    "VariantName": "w",
+    "ModelName": "m",
+    "InitialInstanceCount": 1,
+    "InstanceType": "ml.m5.large",
+}
 CAPTURE = {
     "InitialSamplingPercentage": 1,
     "DestinationS3Uri": "s3://b/k",
@@ -131,3 +137,9 @@ def test_serverless_and_real_time(clients: Clients, unique: str) -> None:
         clients.sagemaker.update_endpoint(EndpointName=unique, EndpointConfigName=f"{unique}-s")
     assert refusal.value.response["Error"]["Code"] == "ValidationException"
     clients.delete(unique)
+
+
+def test_a_serverless_variant_has_no_instances_to_change() -> None:
+    wanted = [{"VariantName": "v", "DesiredInstanceCount": 2}]
+    with pytest.raises(ServiceError, match="not supported for the serverless variant v"):
+        capacity.check(config(), wanted, limit=8)
