@@ -59,27 +59,21 @@ def rollback(play: Play) -> None:
         play.expect("the gate let it pass", run.status == "better", run.status)
         with _traffic(play, of_today=True) as traffic:
             version, deployment = play.decide(run, step.update)
-            rolled_back = traffic.failed
+            failed, of = traffic.failed, traffic.requests
             play.expect(
                 "its alarm rang, and SageMaker rolled it back",
                 deployment.status == "rolled back",
                 "; ".join(deployment.reasons),
             )
-            touched = traffic.answered_by(run.run) + traffic.failed
-            play.expect(
-                "few requests met it",
-                0 < traffic.failed <= touched < traffic.requests,
-                f"{touched:,} of {traffic.requests:,} requests, of which {traffic.failed:,} "
-                f"failed: {_first(traffic)}",
-            )
-            play.teller.fact(
-                "rolled back", f"v{version}: met by {touched:,} requests, {_counted(traffic)}"
-            )
+            met = traffic.answered_by(run.run) + failed
+            told = f"{met:,} of {of:,} requests met it, and {failed:,} failed"
+            play.expect("few requests met it", 0 < failed <= met < of, f"{told}: {_first(traffic)}")
+            play.teller.fact("rolled back", f"v{version}: {told}")
             _wait_for_requests(traffic, traffic.requests + 5 * _ENOUGH)
             play.expect(
                 "since then no request has failed",
-                traffic.failed == rolled_back,
-                f"{traffic.failed - rolled_back} of {5 * _ENOUGH}",
+                traffic.failed == failed,
+                f"{traffic.failed - failed} of {5 * _ENOUGH}",
             )
             _agreed(play, before, version)
             _not_again(play, run.package_arn or "", before)
