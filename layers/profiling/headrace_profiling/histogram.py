@@ -53,6 +53,11 @@ class Histogram:
         shift = at_least + _surplus(sample)
         return _bounded(shift, *_count(bits >> shift))
 
+    @classmethod
+    def weighted(cls, bits: Ints, weights: Ints) -> "Histogram":
+        """Count finite values (`ordered_bits`) that stand for several each."""
+        return _bounded(0, *_add([bits], [weights]))
+
     @property
     def total(self) -> int:
         """How many values were counted."""
