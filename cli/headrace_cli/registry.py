@@ -1,12 +1,12 @@
 """Model packages: which await approval, and the approval itself, which is SageMaker's own."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from headrace.records import DeploymentRecord, RunRecord, model_partition
-from headrace.registry import ROLLBACK_FROM
 from headrace_cli.errors import RefusedError, UsageError
 from headrace_cli.session import Session
 from headrace_cli.waiting import wait_for
@@ -78,22 +78,21 @@ def decide(
     package: Package,
     decision: Decision,
     reason: str,
-    intent: str | None = None,
+    intents: Mapping[str, str] | None = None,
 ) -> str:
     """Approve or reject a package; return what the registry will remember about it.
 
-    `intent` names what serves, when an older version is meant to replace it.
+    `intents` are what else a person means (`headrace.registry`), by its name in the metadata.
     """
     said = f"{decision} by {caller(session)} with headrace"
     text = f"{said}: {reason}" if reason else said
     # Only printable characters are legal there.
     text = re.sub(r"[^\x20-\x7E]+", " ", text)[:_DESCRIPTION_LENGTH]
-    meant = {ROLLBACK_FROM: intent} if intent else {}
     session.client("sagemaker").update_model_package(
         ModelPackageArn=package.arn,
         ModelApprovalStatus=decision,
         ApprovalDescription=text,
-        **({"CustomerMetadataProperties": meant} if meant else {}),
+        **({"CustomerMetadataProperties": dict(intents)} if intents else {}),
     )
     return text
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from headrace.records import DeploymentRecord
-from headrace.registry import rollback_from
+from headrace.registry import ROLLBACK_FROM, UNCOMPARED_WITH, serving
 from headrace_cli import registry, rollout
 from headrace_cli.app import app
 from headrace_cli.commands.options import Model, Timeout, Wait
@@ -26,6 +26,9 @@ def deploy(
     back: Annotated[
         bool, typer.Option("--rollback", help="Mean it, though a newer version serves.")
     ] = False,
+    uncompared: Annotated[
+        bool, typer.Option("--uncompared", help="Without its shadow and A/B test.")
+    ] = False,
     reason: Reason = "",
     wait: Wait = False,
     timeout: Timeout = 1800.0,
@@ -44,8 +47,9 @@ def deploy(
         raise RefusedError(
             f"Endpoint {live.endpoint} is paused {live.paused}.", f"headrace resume {model}"
         )
-    intent = rollback_from(live) if live and older else None
-    said = registry.decide(session, package, "Approved", reason, intent)
+    meant = {ROLLBACK_FROM: older, UNCOMPARED_WITH: uncompared}
+    intents = {name: serving(live) for name, is_meant in meant.items() if live and is_meant}
+    said = registry.decide(session, package, "Approved", reason, intents)
     session.console.say(f"{styled('Approved')} v{version}")
     deployment = _wait(session, model, known, timeout) if wait else None
     session.console.document(
@@ -71,7 +75,7 @@ def rollback(
     live = rollout.live(session, model)
     if live is None or live.package_version is None:
         raise RefusedError(f"No version of '{model}' serves.", f"headrace status shows '{model}'")
-    under_way = [d for d in registry.deployments(session, model) if d.is_open]
+    under_way = [d for d in registry.deployments(session, model) if d.is_under_way]
     if under_way:
         version = under_way[-1].package_version
         raise RefusedError(

@@ -186,7 +186,7 @@ class Deployment(Section):
     @model_validator(mode="after")
     def _can_be_carried_out(self) -> "Deployment":
         found = mistakes(
-            self.strategy, self.instance_count, self.kept, bool(guards(self.alarms, ""))
+            self.strategy, self.instance_count, self.kept, bool(guards(self.alarms, "", ""))
         )
         found += contradictions(self, self.strategy.name, self.capture_percent)
         if found:

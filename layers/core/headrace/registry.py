@@ -13,6 +13,8 @@ from headrace.records import EndpointRecord, ModelRecord, RunRecord
 
 # Set by `headrace deploy --rollback`: the version that served when somebody meant to go back.
 ROLLBACK_FROM = "rollback_from"
+# Set by `headrace deploy --uncompared`: the version that served when somebody meant not to compare.
+UNCOMPARED_WITH = "uncompared_with"
 REQUIRED_METADATA = (
     "run",
     "data_hash",
@@ -79,8 +81,8 @@ def package_metadata(run: RunRecord, *, artifact_sha256: str, value: float) -> d
     return {key: text for key, text in metadata.items() if text}
 
 
-def rollback_from(live: EndpointRecord) -> str:
-    """Return what `rollback_from` must say to replace what serves: that, and since when.
+def serving(live: EndpointRecord) -> str:
+    """Return what a person's intent must name to hold for what serves: that, and since when.
 
     So an old intent means nothing once something else served in between.
     """

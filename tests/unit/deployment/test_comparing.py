@@ -16,7 +16,7 @@ from headrace.aws.verification import VerifyVerdict
 from headrace.deployment.alarms import Alarms
 from headrace.deployment.experiment import CHALLENGER, CHAMPION, assign
 from headrace.records import DeploymentRecord, EndpointRecord, Key, model_partition
-from headrace.registry import REQUIRED_METADATA
+from headrace.registry import REQUIRED_METADATA, UNCOMPARED_WITH, serving
 from tests.unit import world
 from tests.unit.deployment.endpoints import Endpoint
 from tests.unit.deployment.registry import ENDPOINT, GROUP, decide, publish
@@ -403,6 +403,16 @@ def test_whoever_changes_the_endpoint_ends_the_comparison(here: World) -> None:
     assert "was changed while two versions were compared" in story.record().reasons[0]
 
 
+def test_whoever_means_it_deploys_without_comparing(here: World) -> None:
+    story = Story(here, **SHADOW)
+    story.cloud.metadata[story.arn2][UNCOMPARED_WITH] = serving(story.live)  # type: ignore[attr-defined]
+    verdict = story.check()
+    assert verdict.target is not None
+    assert verdict.target.compares is None
+    story.create(verdict)
+    assert story.finish(verdict).outcome == "live"
+
+
 def test_while_paused_a_comparison_goes_on(here: World) -> None:
     story = Story(here, **SHADOW)
     story.begin()
@@ -432,21 +442,16 @@ def test_a_promotion_that_fails_its_bake_leaves_the_champion_alone(here: World) 
 
 
 def test_an_alarm_that_rings_before_the_promotion_ends_the_comparison(here: World) -> None:
-    class Ringing:
-        def __getattr__(self, _name: str) -> Any:
-            return lambda **_: {}
-
-        def describe_alarms(self, AlarmNames: list[str], **_: Any) -> dict[str, Any]:  # noqa: N803 — boto3's
-            return {"MetricAlarms": [{"AlarmName": n, "StateValue": "ALARM"} for n in AlarmNames]}
-
+    alarmed = Alarmed()
+    alarmed.states["mine"] = "ALARM"
     story = Story(here, **SHADOW)
     story.begin()
     story.capture(CHAMPION, SCORES)
     story.capture(CHALLENGER, SCORES)
     target = story.check().target
     assert target is not None
-    target = target.model_copy(update={"alarms": Alarms()})
-    guard = guard_endpoint(target, world.settings(), here.ledger, Ringing())
+    target = target.model_copy(update={"alarms": Alarms(names=["mine"])})
+    guard = guard_endpoint(target, world.settings(), here.ledger, alarmed)
     assert guard.outcome == "restorable"
     assert guard.restore is not None
     ended = story.move(guard.restore)

@@ -13,7 +13,9 @@ from headrace.deployment.alarms import (
     alarm_name,
     build_alarms,
     build_composite_alarm,
+    build_guards,
     guards,
+    is_guard_of_another,
     kind_of,
     unwanted,
     watched,
@@ -149,7 +151,22 @@ def test_alarms_are_what_cloudwatch_takes_and_say_what_missing_data_mean() -> No
 
 
 def test_silence_of_callers_undoes_no_deployment() -> None:
-    assert guards(ALL, "e") == ["e/server-errors", "e/client-errors", "e/latency", "mine"]
+    kinds = ("server-errors", "client-errors", "latency")
+    assert guards(ALL, "e", "c") == [*(f"e/c/{kind}" for kind in kinds), "mine"]
+
+
+def test_a_deployment_s_alarms_see_the_new_fleet_alone() -> None:
+    requests = build_guards(ALL, endpoint="e", config="c", variant="v", period=60, tags=[])
+    assert [r["AlarmName"] for r in requests] == guards(ALL, "e", "c")[:-1]
+    for request in requests:
+        assert violations("PutMetricAlarm", request, "cloudwatch") == []
+        assert {"Name": "EndpointConfigName", "Value": "c"} in request["Dimensions"]
+    assert is_guard_of_another("e/b/latency", "c")
+    assert not is_guard_of_another("e/c/latency", "c")
+    assert not is_guard_of_another("e/latency", "c")
+
+
+def test_kinds_of_alarms() -> None:
     assert kind_of("mine", "e") == "own"
 
 

@@ -27,7 +27,7 @@ from headrace.deployment.strategy import deployment_config, explain, plan_shift
 from headrace.events import DeploymentRefused
 from headrace.names import model_of
 from headrace.records import DeploymentRecord, EndpointRecord, Key, RunRecord, model_partition, now
-from headrace.registry import ROLLBACK_FROM, Package, rollback_from
+from headrace.registry import ROLLBACK_FROM, UNCOMPARED_WITH, Package, serving
 from headrace.requests import (
     Request,
     build_comparison_config,
@@ -81,11 +81,13 @@ class _Case(NamedTuple):
     def next_comparison(self) -> Kind | None:
         """The comparison that is due: another version must serve to compare it with.
 
-        What is urgent waits for none.
+        What is urgent waits for none, nor what somebody means to deploy without.
         """
         live, state = self.live, self.state
         served = live and state and live.endpoint_config == state.config
         if not live or not served or self.urgent or live.package_arn == self.package.arn:
+            return None
+        if self.package.metadata.get(UNCOMPARED_WITH) == serving(live):
             return None
         return next_kind(self.wanted, self.record.compared)
 
@@ -152,7 +154,7 @@ def _is_urgent(package: Package, live: EndpointRecord | None, aws: Deployer) -> 
     """
     if live is None or live.package_arn is None or live.package_arn == package.arn:
         return live is not None and live.package_arn is not None
-    if package.metadata.get(ROLLBACK_FROM) == rollback_from(live):
+    if package.metadata.get(ROLLBACK_FROM) == serving(live):
         return goes_back(package, live)
     serves = find_package(aws.sagemaker, live.package_arn)
     return serves is None or serves.approval != "Approved"
@@ -252,7 +254,7 @@ def _deploy(case: _Case, aws: Deployer) -> CheckVerdict:
         shift = None
     else:
         config = build_endpoint_config(aws.settings, wanted, **named)
-        shift = _shift(case, aws)
+        shift = _shift(case, config["EndpointConfigName"], aws)
     name = config["EndpointConfigName"]
     target = _target(case, name, shift, _told(case, kind))
     if kind:
@@ -281,7 +283,7 @@ def _champion(live: EndpointRecord, sagemaker: Any) -> dict[str, Any]:
     return next(each for each in variants if each["VariantName"] == CHAMPION)
 
 
-def _shift(case: _Case, aws: Deployer) -> dict[str, Any] | None:
+def _shift(case: _Case, config: str, aws: Deployer) -> dict[str, Any] | None:
     """Return how SageMaker shall move the traffic.
 
     Going back is urgent, and the alarms that called for it still ring: at once, unguarded. After an
@@ -293,7 +295,7 @@ def _shift(case: _Case, aws: Deployer) -> dict[str, Any] | None:
     wanted = case.wanted
     shift = plan_shift(wanted.strategy, wanted.instance_count, wanted.kept)
     scaled = shift.scaled(aws.settings.minute_seconds)
-    return deployment_config(scaled, guards(wanted.alarms, case.request.endpoint))
+    return deployment_config(scaled, guards(wanted.alarms, case.request.endpoint, config))
 
 
 def _told(case: _Case, kind: Kind | None) -> str:

@@ -11,8 +11,9 @@ from headrace.deployment.alarms import (
     Alarms,
     build_alarms,
     build_composite_alarm,
+    build_guards,
     composite_name,
-    guards,
+    is_guard_of_another,
     unwanted,
 )
 from headrace.errors import DeploymentError
@@ -20,6 +21,8 @@ from headrace.events import DeploymentRefused
 from headrace.records import DeploymentRecord, Key, model_partition
 from headrace.requests import VARIANT, build_tags
 from headrace.settings import Settings
+
+_DELETED = 100  # DeleteAlarms: names at most
 
 
 class GuardRequest(BaseModel):
@@ -44,8 +47,8 @@ def guard_endpoint(
 ) -> GuardVerdict:
     """Make the endpoint's alarms match the project; refuse a shift that must not begin now.
 
-    An alarm that rings already would end the deployment at once, and a missing one would let
-    SageMaker refuse it; what is urgent waits for neither.
+    An alarm of the project's own that rings already would end the deployment at once, and a missing
+    one would let SageMaker refuse it; what is urgent waits for neither.
     """
     alarms = target.alarms
     own = {alarm.name for alarm in describe_alarms(alarms.names, cloudwatch)}
@@ -53,6 +56,7 @@ def guard_endpoint(
     ensure_alarms(there, target.endpoint, target.model, settings, cloudwatch)
     if target.urgent:
         return GuardVerdict(outcome="guarded")
+    _guard(target, settings, cloudwatch)
     reasons = [
         f"alarm {name} does not exist (deployment.alarms.names)"
         for name in alarms.names
@@ -60,7 +64,7 @@ def guard_endpoint(
     ]
     reasons += [
         f"alarm {alarm.name} is ringing already: {alarm.reason}"
-        for alarm in describe_alarms(guards(there, target.endpoint), cloudwatch)
+        for alarm in describe_alarms(there.names, cloudwatch)
         if alarm.state == "ALARM"
     ]
     if not reasons:
@@ -92,6 +96,26 @@ def ensure_alarms(
     else:
         _delete([composite_name(endpoint)], cloudwatch)  # before the alarms it names
     _delete(unwanted(alarms, endpoint), cloudwatch)
+
+
+def _guard(target: EndpointRequest, settings: Settings, cloudwatch: Any) -> None:
+    """Watch the version that is to serve, and no version of an earlier deployment any more."""
+    for request in build_guards(
+        target.alarms,
+        endpoint=target.endpoint,
+        config=target.endpoint_config,
+        variant=VARIANT,
+        period=settings.alarm_period_seconds,
+        tags=build_tags({"stack": settings.stack, "model": target.model}),
+    ):
+        cloudwatch.put_metric_alarm(**request)
+    pages = cloudwatch.get_paginator("describe_alarms").paginate(
+        AlarmNamePrefix=f"{target.endpoint}/"
+    )
+    names = [alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"]]
+    old = [name for name in names if is_guard_of_another(name, target.endpoint_config)]
+    if old:
+        cloudwatch.delete_alarms(AlarmNames=old[:_DELETED])
 
 
 def _delete(names: list[str], cloudwatch: Any) -> None:

@@ -142,7 +142,8 @@ def _roll_back(
 ) -> VerifyVerdict:
     """Write down that a version was taken back, and ask for its rejection."""
     restored = live.package_version if live else None
-    graphs = [link(aws.settings.region, name) for name in guards(target.alarms, target.endpoint)]
+    watched = guards(target.alarms, target.endpoint, target.endpoint_config)
+    graphs = [link(aws.settings.region, name) for name in watched]
     changes = {"status": "rolled back", "reasons": reasons, "ended_at": now()}
     aws.ledger.update(record.key(), changes, {"status": "deploying"})
     rolled_back = DeploymentRolledBack(

@@ -55,27 +55,58 @@ def build_alarms(
 ) -> list[Request]:
     """Return a PutMetricAlarm request for each thing that is watched. `period` is in seconds."""
     return [
-        {
-            "AlarmName": alarm_name(endpoint, each.kind),
-            "AlarmDescription": f"Endpoint {endpoint}: {each.told}. See docs/runbook.md, "
-            '"An endpoint\'s alarm rings".',
-            "Namespace": "AWS/SageMaker",
-            "MetricName": each.metric,
-            "Dimensions": [
-                {"Name": "EndpointName", "Value": endpoint},
-                {"Name": "VariantName", "Value": variant},
-            ],
-            **_statistic(each.statistic),
-            "Period": period,
-            "EvaluationPeriods": alarms.periods,
-            "Threshold": each.threshold,
-            "ComparisonOperator": each.breach,
-            "TreatMissingData": each.missing,
-            "Tags": tags,
-        }
+        _build(each, alarms.periods, endpoint, alarm_name(endpoint, each.kind), variant, period)
+        | {"Tags": tags}
         for each in _metrics(alarms)
-        if each.threshold is not None
     ]
+
+
+def build_guards(
+    alarms: Alarms,
+    *,
+    endpoint: str,
+    config: str,
+    variant: str,
+    period: int,
+    tags: list[dict[str, str]],
+) -> list[Request]:
+    """Return the requests for the alarms that undo a deployment: they see the new fleet alone.
+
+    While both fleets serve, a tenth of the traffic that fails is a hundredth of it all. SageMaker
+    publishes what the new fleet does with the dimension EndpointConfigName as well, from its first
+    traffic on ("Auto-Rollback Configuration and Monitoring", developer guide).
+    """
+    requests = []
+    for each in _metrics(alarms):
+        if each.kind == "traffic":
+            continue
+        name = guard_name(endpoint, config, each.kind)
+        request = _build(each, alarms.periods, endpoint, name, variant, period)
+        request["Dimensions"].append({"Name": "EndpointConfigName", "Value": config})
+        requests.append(request | {"Tags": tags})
+    return requests
+
+
+def _build(
+    watch: _Metric, periods: int, endpoint: str, name: str, variant: str, period: int
+) -> Request:
+    return {
+        "AlarmName": name,
+        "AlarmDescription": f"Endpoint {endpoint}: {watch.told}. See docs/runbook.md, "
+        '"An endpoint\'s alarm rings".',
+        "Namespace": "AWS/SageMaker",
+        "MetricName": watch.metric,
+        "Dimensions": [
+            {"Name": "EndpointName", "Value": endpoint},
+            {"Name": "VariantName", "Value": variant},
+        ],
+        **_statistic(watch.statistic),
+        "Period": period,
+        "EvaluationPeriods": periods,
+        "Threshold": watch.threshold,
+        "ComparisonOperator": watch.breach,
+        "TreatMissingData": watch.missing,
+    }
 
 
 def build_composite_alarm(
@@ -86,7 +117,8 @@ def build_composite_alarm(
     Five alarms of one fault cause one remedy. Traffic is apart: while callers stay away, which may
     be every night, a composite that rings would hide that the next version fails.
     """
-    names = guards(alarms, endpoint)
+    kinds = [kind for kind in watched(alarms) if kind != "traffic"]
+    names = [alarm_name(endpoint, kind) for kind in kinds] + alarms.names
     if not names:
         return None
     return {
@@ -100,16 +132,27 @@ def build_composite_alarm(
 
 def watched(alarms: Alarms) -> list[Kind]:
     """Return what is watched by alarms of ours."""
-    return [each.kind for each in _metrics(alarms) if each.threshold is not None]
+    return [each.kind for each in _metrics(alarms)]
 
 
-def guards(alarms: Alarms, endpoint: str) -> list[str]:
+def guards(alarms: Alarms, endpoint: str, config: str) -> list[str]:
     """Return the names of the alarms that undo a deployment while it bakes.
 
     Traffic does not: a new version is not to blame for callers who stay away.
     """
-    ours = [alarm_name(endpoint, kind) for kind in watched(alarms) if kind != "traffic"]
-    return [*ours, *alarms.names]
+    kinds = [kind for kind in watched(alarms) if kind != "traffic"]
+    return [*(guard_name(endpoint, config, kind) for kind in kinds), *alarms.names]
+
+
+def guard_name(endpoint: str, config: str, kind: Kind) -> str:
+    """Name an alarm that watches what an endpoint serves with one configuration."""
+    return f"{endpoint}/{config}/{kind}"
+
+
+def is_guard_of_another(alarm: str, config: str) -> bool:
+    """Tell whether an alarm of an endpoint watched an earlier deployment."""
+    parts = alarm.split("/")
+    return len(parts) == 3 and parts[1] != config
 
 
 def unwanted(alarms: Alarms, endpoint: str) -> list[str]:
@@ -145,6 +188,11 @@ def kind_of(alarm: str, endpoint: str) -> Kind:
 
 
 def _metrics(alarms: Alarms) -> list[_Metric]:
+    """Return what a project wants watched."""
+    return [each for each in _all_metrics(alarms) if each.threshold is not None]
+
+
+def _all_metrics(alarms: Alarms) -> list[_Metric]:
     above, below = "GreaterThanThreshold", "LessThanThreshold"
     latency = alarms.latency_ms
     return [
