@@ -1,7 +1,8 @@
 """Search: resources of a kind by any of their properties.
 
 AWS (API_Search, API_SearchExpression, API_Filter): properties are named by their path, `Tags.KEY`
-is a tag, lists match by any of their elements; nested filters hold for one element together.
+is a tag, `Metrics.NAME` a training job's metric, lists match by any of their elements; nested
+filters hold for one element together.
 """
 
 from __future__ import annotations
@@ -122,6 +123,9 @@ def _values(value: Any, path: str) -> list[Any]:
     name, _, rest = path.partition(".")
     if name == "Tags" and rest:
         return [tag["Value"] for tag in value.get("Tags", []) if tag["Key"] == rest]
+    if name == "Metrics" and rest and "FinalMetricDataList" in value:
+        metrics = value["FinalMetricDataList"]
+        return [metric["Value"] for metric in metrics if metric["MetricName"] == rest]
     if path in value:  # a key that holds dots, such as a hyperparameter's
         return _values(value[path], "")
     return _values(value[name], rest) if name in value else []

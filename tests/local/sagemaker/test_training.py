@@ -44,6 +44,14 @@ def test_job_completes(clients: Clients, unique: str) -> None:
     assert job["TrainingStartTime"] <= job["TrainingEndTime"]
     loss = job["FinalMetricDataList"][0]
     assert (loss["MetricName"], loss["Value"]) == ("loss", 0.25)
+    filters = [
+        {"Name": "TrainingJobName", "Operator": "Equals", "Value": unique},
+        {"Name": "Metrics.loss", "Operator": "LessThan", "Value": "0.3"},  # API_Filter
+    ]
+    search = {"Resource": "TrainingJob", "SearchExpression": {"Filters": filters}}
+    assert len(clients.sagemaker.search(**search)["Results"]) == 1
+    filters[1]["Value"] = "0.2"
+    assert not clients.sagemaker.search(**search)["Results"]
 
     artifact = job["ModelArtifacts"]["S3ModelArtifacts"]
     assert artifact == f"s3://{BUCKET}/output/{unique}/output/model.tar.gz"

@@ -140,7 +140,7 @@ def test_two_hosts_grow_one_model(clients: Clients, unique: str) -> None:
     """libsvm shards on two hosts, joined by XGBoost's own collective through the name algo-1."""
     for part in range(2):
         clients.put(f"{unique}/train/{part}", libsvm(rows(60, part)))
-    bad = f"{unique}-bad"
+    bad = {f"{unique}-extra": {"depth": "3"}, f"{unique}-words": {"num_round": "ten"}}
     cluster = {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1}
     parameters = {"num_round": "3", "objective": "reg:squarederror", "nthread": "1"}
     shards = channel("train", f"s3://{BUCKET}/{unique}/train/", "libsvm", "ShardedByS3Key")
@@ -151,17 +151,20 @@ def test_two_hosts_grow_one_model(clients: Clients, unique: str) -> None:
         ResourceConfig=cluster,
         InputDataConfig=[shards],
     )
-    clients.train(
-        bad,
-        AlgorithmSpecification=ALGORITHM,
-        HyperParameters={**parameters, "depth": "3"},
-        InputDataConfig=[shards],
-    )
+    for name, change in bad.items():
+        clients.train(
+            name,
+            AlgorithmSpecification=ALGORITHM,
+            HyperParameters={**parameters, **change},
+            InputDataConfig=[shards],
+        )
     job = clients.trained(unique)
     assert job["TrainingJobStatus"] == "Completed", job
     lines = clients.log_lines("/aws/sagemaker/TrainingJobs", f"{unique}/algo-2-")
     assert any(line.startswith("algo-2 has joined 2 hosts by 127.") for line in lines), lines
     lines = clients.log_lines("/aws/sagemaker/TrainingJobs", f"{unique}/algo-1-")
     assert len([line for line in lines if line.startswith("[2]#011train-rmse:")]) == 1
-    reason = clients.trained(bad)["FailureReason"]
-    assert reason == "AlgorithmError: Extraneous hyperparameter found: depth, exit code: 1"
+    assert [clients.trained(name)["FailureReason"] for name in bad] == [
+        "AlgorithmError: Extraneous hyperparameter found: depth, exit code: 1",
+        "AlgorithmError: Hyperparameter num_round: could not parse value 'ten', exit code: 1",
+    ]

@@ -49,6 +49,8 @@ _PARAMETERS = _OWN | {
 # Parameters that AWS's image knows and this release of XGBoost does not.
 _GONE = {"deterministic_histogram", "sketch_eps", "single_precision_histogram"}
 
+_WHOLE = {"num_round", "early_stopping_rounds"}  # whole numbers that are read here
+
 
 def main(hyperparameters: dict[str, Any]) -> None:
     """Train and leave the model. Raises UserError."""
@@ -58,6 +60,9 @@ def main(hyperparameters: dict[str, Any]) -> None:
             raise UserError(f"Extraneous hyperparameter found: {name}")
     if "num_round" not in given:
         raise UserError("Missing required hyperparameter: num_round")
+    for name in _WHOLE & given.keys():
+        if not str(given[name]).strip().isdecimal():
+            raise UserError(f"Hyperparameter {name}: could not parse value {given[name]!r}")
     given["eval_metric"] = _metrics(hyperparameters)
     resources = contract.read_config("resourceconfig.json")
     with _cluster(resources["hosts"], resources["current_host"]) as is_first:
