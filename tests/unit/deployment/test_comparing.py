@@ -300,7 +300,7 @@ def test_too_little_traffic_is_waited_for_once_and_then_left_to_people(here: Wor
 def test_a_test_ends_early_once_it_is_sure(here: World) -> None:
     story = Story(here, **TEST)
     began = story.begin()
-    assert began.wait == 75, "a look every 48th part of the time"
+    assert began.wait == 600
     described = here.sagemaker.describe_endpoint_config(
         EndpointConfigName=story.live.endpoint_config
     )

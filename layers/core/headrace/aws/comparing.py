@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from headrace.aws.storage import Location, Storage
 from headrace.definition import Deployment
 from headrace.deployment.captured import Exchange, Prediction, read_exchange
-from headrace.deployment.comparison import lasts, pause
+from headrace.deployment.comparison import OUTCOME_LOOKS, lasts, pause
 from headrace.deployment.experiment import CHALLENGER, CHAMPION, Experiment, Tally, assign, judge
 from headrace.deployment.shadow import Pair, Traffic, compare, compare_errors
 from headrace.records import DeploymentRecord, EndpointRecord
@@ -61,8 +61,10 @@ def look(record: DeploymentRecord, live: EndpointRecord, wanted: Deployment, aws
     kind = record.comparison or "shadow"
     minute = aws.settings.minute_seconds
     lasting = lasts(wanted, kind) * minute / 60 * (2 if record.prolonged else 1)
-    left = (since + timedelta(seconds=lasting) - now).total_seconds()
-    wait = max(1, math.ceil(min(pause(wanted, kind) * minute / 60, max(left, 0) or _HOUR)))
+    passed = (now - since).total_seconds()
+    left = lasting - passed
+    between = pause(wanted, kind) * minute / 60
+    wait = max(1, math.ceil(min(between, left if left > 0 else _HOUR)))
     if live.paused:
         return Look("continue", [f"automation is paused: {live.paused}"], wait)
     if kind == "shadow" and wanted.shadow:
@@ -80,19 +82,27 @@ def look(record: DeploymentRecord, live: EndpointRecord, wanted: Deployment, aws
         return Look(verdict.outcome, verdict.reasons)
     if wanted.ab is None:
         return Look("unsure", ["the project asks for no such comparison any more"])
-    return _experiment(span, wanted.ab, aws, over=left <= 0)._replace(wait=wait)
+    is_due = left <= 0 or passed % (lasting / OUTCOME_LOOKS) < between
+    seen = _errors(span, wanted.ab, aws)
+    if seen.outcome == "continue" and is_due:
+        seen = _outcome(span, wanted.ab, seen.reasons, aws, over=left <= 0)
+    return seen._replace(wait=wait)
 
 
-def _experiment(span: _Span, experiment: Experiment, aws: Comparer, *, over: bool) -> Look:
+def _errors(span: _Span, experiment: Experiment, aws: Comparer) -> Look:
     production, candidate = (
         _traffic(span, variant, aws.cloudwatch) for variant in (CHAMPION, CHALLENGER)
     )
     errors = compare_errors(production, candidate, experiment.errors)
-    if errors.outcome == "worse":
-        return Look("worse", [errors.told])
+    return Look("worse" if errors.outcome == "worse" else "continue", [errors.told])
+
+
+def _outcome(
+    span: _Span, experiment: Experiment, errors: list[str], aws: Comparer, *, over: bool
+) -> Look:
     values = _outcomes(span, experiment, aws)
     verdict = judge(Tally.of(values[CHAMPION]), Tally.of(values[CHALLENGER]), experiment, over=over)
-    return Look(verdict.outcome, [*verdict.reasons, errors.told])
+    return Look(verdict.outcome, [*verdict.reasons, *errors])
 
 
 def _pairs(span: _Span, aws: Comparer) -> list[Pair]:

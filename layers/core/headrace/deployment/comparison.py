@@ -9,7 +9,9 @@ Kind = Literal["shadow", "ab"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """In the order in which a candidate comes through them."""
 _FEWEST = 0.01  # of the requests
-_LOOKS = 48  # at a test of full length
+OUTCOME_LOOKS = 48  # at a test of full length
+_LOOKS = 800  # an execution's history holds 25,000 events (Step Functions quotas), a look makes 21
+_SHORTEST_PAUSE = 600
 
 
 class Comparisons(Protocol):
@@ -36,8 +38,13 @@ def lasts(asked: Comparisons, kind: Kind) -> int:
 
 
 def pause(asked: Comparisons, kind: Kind) -> int:
-    """Return the time between two looks, in seconds: a test may end at any, a shadow at the end."""
-    return lasts(asked, kind) // (_LOOKS if kind == "ab" else 1)
+    """Return the time between two looks, in seconds: a shadow is looked at once it is over.
+
+    A test's candidate answers customers, so that it does not fail is looked at often.
+    """
+    if kind == "shadow":
+        return lasts(asked, kind)
+    return max(_SHORTEST_PAUSE, lasts(asked, kind) // _LOOKS)
 
 
 def first_look(asked: Comparisons, kind: Kind, minute_seconds: int) -> int:
