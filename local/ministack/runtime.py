@@ -96,6 +96,7 @@ class Front:
             str(uuid.uuid4()),
             resource_arn=self._arn + endpoint,
             service_context={"sagemaker:TargetModel": model} if model else None,
+            named_resource=self._arn + endpoint,
         )
         if denied:
             self._allowed.pop(verdict, None)

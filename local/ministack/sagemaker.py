@@ -63,6 +63,13 @@ class Plug:
             iam_actions, "request_tag_context", "service iam_action body params", self._conditions
         )
         guard.replace(
+            iam_actions,
+            "access_denied_response",
+            "service action principal_arn request_id error_code message headers resource_arn "
+            "explicit_deny resource_policy_arn",
+            self._deny,
+        )
+        guard.replace(
             sfn, "_invoke_aws_sdk_integration", "resource input_data", self._call_with_sdk
         )
         sfn._AWS_SDK_ERROR_PREFIX["sagemaker"] = "SageMaker"
@@ -117,6 +124,19 @@ class Plug:
         if service != "sagemaker":
             return found
         return {**found, **service_calls.sagemaker_conditions(_json(body, {}))}
+
+    def _deny(
+        self, service: str, action: str, principal_arn: str, request_id: str, **details: Any
+    ) -> Any:
+        """SageMaker's denials name the resource, as AWS's do; stock would leave it out."""
+        if service == "sagemaker" and not (details.get("error_code") or details.get("message")):
+            resource, explicit = (
+                details.get("resource_arn", "*"),
+                details.get("explicit_deny", False),
+            )
+            words = iam_actions.identity_denial_message(action, principal_arn, resource, explicit)
+            details["message"] = words
+        return guard.stock(self._deny)(service, action, principal_arn, request_id, **details)
 
     # Step Functions
 

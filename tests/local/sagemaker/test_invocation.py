@@ -99,7 +99,9 @@ def test_who_may_invoke(sagemaker_aws: LocalAws, endpoint: str, unique: str) -> 
         except ClientError as error:
             refusal = error.response
             assert refusal["Error"]["Code"] == "AccessDeniedException", refusal
-            assert f"user/{unique} is not authorized to perform" in refusal["Error"]["Message"]
+            message = refusal["Error"]["Message"]
+            assert f"user/{unique} is not authorized to perform: sagemaker:Invoke" in message
+            assert f" on resource: {arn.rpartition('/')[0]}/{name.lower()} because no" in message
             assert refusal["ResponseMetadata"]["HTTPStatusCode"] == 403
             return True
         return False
