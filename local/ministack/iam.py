@@ -19,6 +19,8 @@ from ministack.services import iam, sts
 from local.ministack import guard
 
 _passed_role: ContextVar[str | None] = ContextVar("passed_role", default=None)
+# A request that names several resources needs the right to each.
+_other_resources: ContextVar[tuple[str, ...]] = ContextVar("other_resources", default=())
 
 
 class RoleError(Exception):
@@ -65,6 +67,8 @@ def _enforce(
         return iam_evaluator.AuthError("AccessDenied", "Access Denied")
     stock = guard.stock(_enforce)
     denied = stock(access_key_id, iam_action, service, region, *rest, **options)
+    for other in _other_resources.get():
+        denied = denied or stock(access_key_id, iam_action, service, region, resource_arn=other)
     passed = _passed_role.get()
     if denied or not passed:
         return denied
@@ -96,8 +100,11 @@ def _note_passed_role(service: str, iam_action: str, body: bytes, params: Any) -
 
 def _resource(service: str, *request: Any) -> Any:
     """The ARNs of the Service Authorization Reference where stock builds others."""
-    arn = guard.stock(_resource)(service, *request)
-    method, _path, _headers, body, query = request[:5]
+    arn: str = guard.stock(_resource)(service, *request)
+    method, _path, headers, body, query = request[:5]
+    _other_resources.set(())
+    if service == "monitoring":
+        return _alarm(arn, headers.get("x-amz-target", ""), body)
     if service == "scheduler" and ":schedule/default/" in arn:
         group = (query.get("groupName") or ["default"])[0]
         if method in ("POST", "PUT") and body[:1] == b"{":
@@ -108,6 +115,24 @@ def _resource(service: str, *request: Any) -> Any:
     if service == "logs" and b"logStreamName" in body:
         return f"{arn}:log-stream:{json.loads(body).get('logStreamName')}"
     return arn
+
+
+def _alarm(arn: str, target: str, body: bytes) -> str:
+    """CloudWatch's alarms: DeleteAlarms names several, and PutCompositeAlarm takes no one resource.
+
+    "You can't create a composite alarms if your cloudwatch:PutCompositeAlarm permission has a
+    narrower scope" than * (API reference, PutCompositeAlarm).
+    """
+    if target.endswith("PutCompositeAlarm"):
+        return "*"
+    names = json.loads(body).get("AlarmNames") if body[:1] == b"{" else None
+    if not (target.endswith("DeleteAlarms") and names):
+        return arn
+    first, *others = (
+        f"arn:aws:cloudwatch:{get_region()}:{get_account_id()}:alarm:{name}" for name in names
+    )
+    _other_resources.set(tuple(others))
+    return first
 
 
 def trusts(role_arn: str, service: str, context: dict[str, Any] | None = None) -> bool:

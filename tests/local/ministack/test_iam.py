@@ -78,6 +78,24 @@ def test_rules_of_the_default_bus_and_log_streams_have_their_documented_arns(
     assert call(aws, [streams], "logs", "create_log_stream", **request) == ""
 
 
+def test_alarms_are_deleted_with_the_right_to_each_and_composed_with_the_right_to_all(
+    aws: LocalAws,
+) -> None:
+    """DeleteAlarms names several; PutCompositeAlarm "must be scoped to *" (API reference)."""
+    name = unique("x")
+    ours = f"arn:aws:cloudwatch:{WHERE}:alarm:{name}-*"
+    names = [f"{name}-a", f"{name}-b"]
+    deleting = allow("cloudwatch:DeleteAlarms", ours)
+    assert call(aws, [deleting], "cloudwatch", "delete_alarms", AlarmNames=names) == ""
+    refused = call(aws, [deleting], "cloudwatch", "delete_alarms", AlarmNames=[*names, "other"])
+    assert "DeleteAlarms" in refused
+    request = {"AlarmName": f"{name}-c", "AlarmRule": "FALSE"}
+    narrow, wide = (allow("cloudwatch:PutCompositeAlarm", where) for where in (ours, "*"))
+    refused = call(aws, [narrow], "cloudwatch", "put_composite_alarm", **request)
+    assert "PutCompositeAlarm" in refused
+    assert call(aws, [wide], "cloudwatch", "put_composite_alarm", **request) == ""
+
+
 def test_a_token_is_sent_with_the_right_to_its_machine(aws: LocalAws) -> None:
     states = aws.client("stepfunctions")
     code = """
