@@ -15,6 +15,7 @@ import duckdb
 
 from headrace_profiling.engine import literal
 
+_SIDES = ("Input", "Output")
 _SIDE = "STRUCT(data VARCHAR, encoding VARCHAR)"
 # Lines as they are: nothing in a payload's line is a separator or a quote.
 _RAW = "(FORMAT csv, HEADER false, DELIMITER '\x01', QUOTE '\x02', ESCAPE '\x02')"
@@ -49,14 +50,16 @@ def payloads(
 ) -> list[Payloads]:
     """Write what was captured into `folder`, inputs first. Raises duckdb.Error."""
     files = "[" + ", ".join(literal(str(path)) for path in paths) + "]"
+    once = folder / "captured.parquet"
+    sides = [f"{_payload(f'captureData.endpoint{side}')} AS {side.lower()}" for side in _SIDES]
     connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW captured AS SELECT captureData AS c FROM read_json({files}, "
-        f"format = 'newline_delimited', columns = {{captureData: 'STRUCT(endpointInput {_SIDE}, "
-        f"endpointOutput {_SIDE})'}})"
+        f"COPY (SELECT {', '.join(sides)} FROM read_json({files}, format = 'newline_delimited', "
+        f"columns = {{captureData: 'STRUCT(endpointInput {_SIDE}, endpointOutput {_SIDE})'}})) "
+        f"TO {literal(str(once))} (FORMAT parquet)"
     )
     found = []
     for side, names in (("input", columns.inputs), ("output", columns.outputs)):
-        for file_format, rows in _rows(side).items():
+        for file_format, rows in _rows(f"SELECT unnest({side}) FROM {literal(str(once))}").items():
             path = folder / f"{side}.{file_format}"
             connection.execute(f"COPY ({rows}) TO {literal(str(path))} {_RAW}")
             if path.stat().st_size:
@@ -64,32 +67,45 @@ def payloads(
     return found
 
 
-def _rows(side: str) -> dict[str, str]:
-    """Return the SQL of a side's lines of CSV and of its lines of JSON objects."""
-    captured = f"c.endpoint{side.capitalize()}"
-    texts = (
-        f"SELECT CASE {captured}.encoding WHEN 'BASE64' THEN decode(from_base64({captured}.data)) "
-        f"ELSE {captured}.data END AS payload FROM captured"
+def _payload(side: str) -> str:
+    """Return the SQL of a struct of a side's text, and of whether it is CSV.
+
+    A scalar in JSON is a cell of CSV as well.
+    """
+    text = (
+        f"CASE {side}.encoding WHEN 'BASE64' THEN decode(from_base64({side}.data)) "
+        f"ELSE {side}.data END"
     )
-    # A payload that is no JSON document is JSON lines or CSV: each line stands for itself.
+    starts = f"left(ltrim({text}), 1)"
+    is_csv = f"{side}.encoding = 'CSV' OR {starts} NOT IN ('{{', '[')"
+    return f"{{text: {text}, is_csv: {is_csv}}}"
+
+
+def _rows(captured: str) -> dict[str, str]:
+    """Return the SQL of the lines of CSV, and of the lines of JSON objects, in texts."""
     lines = (
-        "SELECT CASE WHEN json_valid(trim(line)) THEN trim(line)::JSON END AS document, "
-        "rtrim(line, chr(13)) AS line FROM (SELECT unnest(CASE WHEN json_valid(payload) "
-        f"THEN [payload] ELSE string_split(payload, chr(10)) END) AS line FROM ({texts}))"
+        "SELECT rtrim(line, chr(13)) AS row FROM (SELECT unnest(CASE WHEN contains(text, chr(10)) "
+        f"THEN string_split(text, chr(10)) ELSE [text] END) AS line FROM ({captured}) "
+        "WHERE is_csv) WHERE line <> ''"
+    )
+    # A text that is no JSON document is JSON lines; lines that are none either are left out.
+    documents = (
+        "SELECT TRY_CAST(line AS JSON) AS document FROM (SELECT unnest(CASE WHEN json_valid(text) "
+        f"THEN [text] ELSE string_split(text, chr(10)) END) AS line FROM ({captured}) "
+        "WHERE NOT is_csv) WHERE json_valid(line)"
     )
     inside = "coalesce(document->'instances', document->'predictions', document)"
-    items = (
-        f"SELECT line, CASE WHEN document IS NULL THEN [] WHEN json_type({inside}) = 'ARRAY' AND "
+    # An array of scalars is one row, but under `instances` it is a row each.
+    each = (
+        f"SELECT unnest(CASE WHEN json_type({inside}) = 'ARRAY' AND "
         f"(json_type({inside}->0) IN ('ARRAY', 'OBJECT') OR json_type(document) = 'OBJECT') "
-        f"THEN from_json({inside}, '[\"JSON\"]') ELSE [{inside}] END AS items FROM ({lines})"
+        f"THEN from_json({inside}, '[\"JSON\"]') ELSE [{inside}] END) AS item FROM ({documents})"
     )
-    each = f"SELECT unnest(items) AS item FROM ({items})"
-    csv = (
+    cells = (
         "SELECT array_to_string(list_transform(CASE json_type(item) WHEN 'ARRAY' "
         "THEN from_json(item, '[\"VARCHAR\"]') ELSE [item->>'$'] END, "
         "lambda field: coalesce('\"' || replace(field, '\"', '\"\"') || '\"', '')), ',') AS row "
-        f"FROM ({each}) WHERE json_type(item) <> 'OBJECT' "
-        f"UNION ALL SELECT line FROM ({items}) WHERE len(items) = 0 AND trim(line) <> ''"
+        f"FROM ({each}) WHERE json_type(item) <> 'OBJECT'"
     )
     objects = f"SELECT item::VARCHAR AS row FROM ({each}) WHERE json_type(item) = 'OBJECT'"
-    return {"csv": csv, "jsonl": objects}
+    return {"csv": f"{lines} UNION ALL {cells}", "jsonl": objects}

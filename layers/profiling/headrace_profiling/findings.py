@@ -31,8 +31,8 @@ class Thresholds:
     kolmogorov_smirnov: float | None = None
     l_infinity: float | None = None
     cramers_v: float | None = None
-    nulls: float | None = 0.05
-    not_finite: float | None = 0.01
+    nulls: float | None = 0.1
+    not_finite: float | None = 0.02
     mistyped: float | None = 0.1
     out_of_range: float | None = 0.05
     unseen: float | None = 0.05
@@ -73,7 +73,7 @@ def find(
 
 def _type(baseline: ColumnProfile, current: ColumnProfile) -> list[Finding]:
     was, now = baseline.type, current.type
-    if now in {was, "null"} or was == "null" or {was, now} == {"number", "integer"}:
+    if "null" in {was, now} or _FAMILIES.get(was, was) == _FAMILIES.get(now, now):
         return []
     return [Finding("type", "drifted", None, None, f"the type is {now}, it was {was}")]
 

@@ -8,7 +8,7 @@ from collections import Counter
 import duckdb
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace_profiling import ColumnProfile, FormatError, Profile
@@ -182,9 +182,10 @@ def test_ten_thousand_categories():
         assert true - frequent.missed <= count <= true
 
 
-@given(splits(st.sampled_from([f"v{i}" for i in range(400)]).flatmap(st.just)))
+@settings(max_examples=15)
+@given(splits(st.sampled_from([f"v{i}" for i in range(400)])))
 def test_frequent_values_merge_within_their_bound(parts):
-    parts = [[f"{v}" for v in part] + [f"w{i}" for i in range(200)] for part in parts]
+    parts = [[*part, *(f"w{i}" for i in range(200))] for part in parts]
     merged = of(parts[0], "string")
     for part in parts[1:]:
         merged = merged.merge(of(part, "string"))

@@ -17,7 +17,8 @@ class MonitoringConfig:
 
     `datatype_check_threshold` and `domain_content_threshold` are the least shares of values that
     are of the type and in the domain, the other two the largest distances. `comparison_method` is
-    Simple, or Robust, which discounts chance; `categorical_drift_method` is LInfinity.
+    Simple, or Robust, which discounts chance; `categorical_drift_method` is kept as it is, and
+    checked as LInfinity.
     """
 
     evaluate_constraints: bool = True
