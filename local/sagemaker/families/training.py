@@ -124,7 +124,8 @@ class TrainingJobs(JobFamily):
         self._step(name, "Stopping", "Stopping")
 
     def fail(self, name: str, reason: str) -> None:
-        """Record that a job failed."""
+        """Record that a job failed; a restart may have cut it short in its pool."""
+        warm_pools.release(self.resources, name, False, time.time())
         self._step(name, "Failed", "Failed", FailureReason=reason)
 
     def resume(self, record: Record) -> bool:

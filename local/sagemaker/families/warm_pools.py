@@ -20,8 +20,13 @@ _MATCHED_RESOURCES = ("InstanceType", "InstanceCount", "VolumeSizeInGB", "Volume
 
 
 def take(jobs: Resources, record: Record, now: float) -> None:
-    """Give a job that starts the pool of an earlier one that matches, if there is any."""
+    """Give a job that starts the pool of an earlier one that matches, if there is any.
+
+    A job on spot instances takes none, as it may not keep one.
+    """
     name = record["TrainingJobName"]
+    if record.get("EnableManagedSpotTraining"):
+        return
     with jobs.store.lock:
         found = next(
             (job for job in jobs.all() if _is_free(job, now) and _match(job, record)), None
@@ -36,7 +41,7 @@ def take(jobs: Resources, record: Record, now: float) -> None:
 def release(jobs: Resources, name: str, completed: bool, now: float) -> None:
     """Settle the pool of a job that ended: kept alive only after one that completed."""
     record = jobs.get(name)
-    if "WarmPoolStatus" not in record:
+    if record.get("WarmPoolStatus", {}).get("Status") != "InUse":
         return
     kept = completed and _period(record) > 0
     status = {"Status": "Available" if kept else "Terminated"}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from local.sagemaker import SageMaker
 from local.sagemaker.families import warm_pools
 from local.sagemaker.families.training import TrainingJobs
 from local.sagemaker.resources import Resources
@@ -69,6 +70,34 @@ def test_a_pool_is_reused_or_expires(jobs: Resources) -> None:
     job(jobs, "cold", KeepAlivePeriodInSeconds=0)
     run(jobs, "cold", 120, 130)
     assert status(jobs, "cold", 130) == {}
+
+
+def test_a_job_on_spot_takes_no_pool(jobs: Resources) -> None:
+    job(jobs, "first")
+    run(jobs, "first", 0, 10)
+    jobs.insert(
+        "spot",
+        {"RoleArn": "role", "ResourceConfig": WARM, "EnableManagedSpotTraining": True},
+    )
+    run(jobs, "spot", 11, 20)
+    assert status(jobs, "first", 21)["Status"] == "Available"
+    assert not status(jobs, "spot", 21)
+
+
+def test_a_job_that_a_restart_ended_leaves_no_pool(service: SageMaker) -> None:
+    training = next(each for each in service._families if isinstance(each, TrainingJobs))
+    training.resources.insert(
+        "cut-short",
+        {"RoleArn": "role", "ResourceConfig": WARM, "SecondaryStatusTransitions": [{}]},
+        TrainingJobStatus="InProgress",
+    )
+    warm_pools.take(training.resources, training.resources.get("cut-short"), 0)
+    training.start()
+    found = training.resources.get("cut-short")
+    assert (found["TrainingJobStatus"], found["WarmPoolStatus"]["Status"]) == (
+        "Failed",
+        "Terminated",
+    )
 
 
 def test_update_and_list(clients: Clients, unique: str) -> None:
