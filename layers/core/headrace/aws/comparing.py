@@ -1,10 +1,9 @@
 """Two versions on one endpoint: what was captured, measured and told of both, and the verdict."""
 
-import itertools
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
@@ -17,8 +16,8 @@ from headrace.deployment.shadow import Pair, Traffic, compare, compare_errors
 from headrace.records import DeploymentRecord, EndpointRecord
 from headrace.settings import Settings
 
-# What is read of captured requests and of outcomes at most: it has to fit a function's memory.
-_MOST = 200_000
+# Predictions of a shadow, and outcomes, that are compared at most: they have to fit into memory.
+_MOST = 100_000
 _HOUR = 3600
 _DAY = 86400
 
@@ -100,48 +99,65 @@ def _errors(span: _Span, experiment: Experiment, aws: Comparer) -> Look:
 def _outcome(
     span: _Span, experiment: Experiment, errors: list[str], aws: Comparer, *, over: bool
 ) -> Look:
-    values = _outcomes(span, experiment, aws)
-    verdict = judge(Tally.of(values[CHAMPION]), Tally.of(values[CHALLENGER]), experiment, over=over)
-    return Look(verdict.outcome, [*verdict.reasons, *errors])
+    told = _outcomes(span, experiment, aws)
+    variants = _variants(span, experiment, told, aws)
+    champion, challenger = (
+        Tally.of(value for who, value in told.items() if variants.get(who) == variant)
+        for variant in (CHAMPION, CHALLENGER)
+    )
+    verdict = judge(champion, challenger, experiment, over=over)
+    notes = [f"only the first {_MOST} outcomes were read"] if len(told) == _MOST else []
+    return Look(verdict.outcome, [*verdict.reasons, *errors, *notes])
 
 
 def _pairs(span: _Span, aws: Comparer) -> list[Pair]:
-    """Return the predictions of both for the same requests."""
+    """Return the predictions of both for the same requests, the first of them if there are many."""
     copies: dict[str, list[tuple[Prediction, ...]]] = defaultdict(list)
+    number = 0
     for exchange in _exchanges(span, CHALLENGER, aws):
         copies[exchange.key].append(exchange.predictions)
+        number += len(exchange.predictions)
+        if number >= _MOST:
+            break
     pairs: list[Pair] = []
     for exchange in _exchanges(span, CHAMPION, aws):
-        waiting = copies.get(exchange.key)
-        answer = waiting.pop() if waiting else ()
+        if not copies:
+            break
+        if exchange.key not in copies:
+            continue
+        answer = copies[exchange.key].pop()
+        if not copies[exchange.key]:
+            del copies[exchange.key]
         if len(answer) == len(exchange.predictions):
             pairs += zip(exchange.predictions, answer, strict=True)
     return pairs
 
 
-def _outcomes(span: _Span, experiment: Experiment, aws: Comparer) -> dict[str, list[float]]:
-    """Return the outcomes of each variant, one for each entity or request: the first that came."""
-    if experiment.entity is None:
-        named = {
-            exchange.inference_id: variant
-            for variant in (CHAMPION, CHALLENGER)
-            for exchange in _exchanges(span, variant, aws)
-        }
-    found: dict[str, list[float]] = {CHAMPION: [], CHALLENGER: []}
-    seen: set[str] = set()
-    for row in itertools.islice(_rows(span, aws), _MOST):
+def _outcomes(span: _Span, experiment: Experiment, aws: Comparer) -> dict[str, float]:
+    """Return one outcome for each entity or request: the first that came."""
+    found: dict[str, float] = {}
+    for row in _rows(span, aws):
         who = row.get(experiment.entity or "inference_id")
         value = row.get(experiment.outcome)
-        if who is None or str(who) in seen or not isinstance(value, int | float):
-            continue
-        if experiment.entity is None:
-            variant = named.get(str(who))
-        else:
-            variant = assign(str(who), span.config, experiment.percent)
-        if variant and math.isfinite(value):
-            seen.add(str(who))
-            found[variant].append(float(value))
+        if who is not None and isinstance(value, int | float) and math.isfinite(value):
+            found.setdefault(str(who), float(value))
+        if len(found) == _MOST:
+            break
     return found
+
+
+def _variants(
+    span: _Span, experiment: Experiment, told: Collection[str], aws: Comparer
+) -> dict[str, str]:
+    """Return which variant answered, of those whose outcomes were told."""
+    if experiment.entity:
+        return {who: assign(who, span.config, experiment.percent) for who in told}
+    return {
+        exchange.inference_id: variant
+        for variant in (CHAMPION, CHALLENGER)
+        for exchange in _exchanges(span, variant, aws)
+        if exchange.inference_id and exchange.inference_id in told
+    }
 
 
 def _rows(span: _Span, aws: Comparer) -> Iterator[dict[str, Any]]:
@@ -175,18 +191,17 @@ def _is_before(time: str, since: datetime) -> bool:
 
 
 def _exchanges(span: _Span, variant: str, aws: Comparer) -> Iterator[Exchange]:
-    """Yield a variant's captured requests since the comparison began, some 200,000 at most."""
+    """Yield a variant's captured requests since the comparison began, in their order by hour."""
     bucket, folder = aws.settings.artifacts_bucket, f"captures/{span.endpoint}/{variant}/"
     first = f"{folder}{span.since:%Y/%m/%d/%H}"
-    found = (
-        exchange
-        for day in _days(span)
-        for each in aws.storage.list(bucket, f"{folder}{day}/")
-        if each["Key"] >= first
-        for line in aws.storage.lines(Location(bucket, each["Key"]))
-        if (exchange := read_exchange(line)) and not _is_before(exchange.at, span.since)
-    )
-    return itertools.islice(found, _MOST)
+    for day in _days(span):
+        for each in aws.storage.list(bucket, f"{folder}{day}/"):
+            if each["Key"] < first:
+                continue
+            for line in aws.storage.lines(Location(bucket, each["Key"])):
+                exchange = read_exchange(line)
+                if exchange and not _is_before(exchange.at, span.since):
+                    yield exchange
 
 
 def _days(span: _Span) -> list[str]:
