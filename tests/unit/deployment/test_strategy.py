@@ -107,6 +107,13 @@ def deployment(text: str) -> ModelDefinition:
         ("{strategy: canary, alarms: {server_errors: null}}", "would never roll back"),
         ("{strategy: {linear: {percent: 10, bake: 1h}}, instance_count: 20}", "after 8 h"),
         ("{stand_by: soon}", "'soon' is no duration"),
+        ("{shadow: {duration: 8d}}", "less than or equal to 604800"),
+        ("{shadow: {agrement: 1}}", "shadow.agrement: is not known"),
+        ("{shadow: {percent: 20}, capture_percent: 10}", "only 0.20% of the requests"),
+        ("{ab: {}}", "ab.minimum_effect: Field required"),
+        ("{ab: {minimum_effect: 0}}", "greater than 0"),
+        ("{ab: {minimum_effect: 1}, strategy: canary}", "cannot follow an A/B test"),
+        ("{ab: {minimum_effect: 1}, capture_percent: 0}", "which variant an outcome is of"),
         ("{alarms: {server_error: 1}}", "alarms.server_error: is not known"),
     ],
 )
@@ -124,6 +131,7 @@ def test_strategies_by_name_and_by_environment() -> None:
     )
     assert found.deployment.strategy.name == "canary"
     assert deployment("{strategy: rolling}").deployment.kept == 0
+    assert deployment("{ab: {minimum_effect: 1, entity: who}, capture_percent: 0}").deployment.ab
     again = ModelDefinition.model_validate(found.model_dump(mode="json", by_alias=True))
     assert again == found
 
