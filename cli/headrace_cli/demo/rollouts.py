@@ -137,7 +137,10 @@ def _flapping(play: Play, deployment: DeploymentRecord, before: int | None) -> N
 
     def heard() -> bool | None:
         ends = _recoveries(play)
-        return True if len(ends) >= heard_before + _FLAPS and "RUNNING" not in ends else None
+        time.sleep(1.0)  # a last one may be about to begin
+        settled = ends == _recoveries(play) and "RUNNING" not in ends
+        # Two changes that come at once may be one to the alarm that stands for all.
+        return True if settled and len(ends) > heard_before + 1 else None
 
     wait_for(heard, "recovery to hear of the alarm", timeout=PATIENCE, interval=0.2)
     journey = read_journey(play.session, MODEL)
