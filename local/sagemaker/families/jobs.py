@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import ClassVar
 
-from local.sagemaker.errors import ServiceError, invalid
+from local.sagemaker.errors import ServiceError, invalid, not_implemented
 from local.sagemaker.families.base import Context, Family
 from local.sagemaker.jobs import Job, ShutdownError
 from local.sagemaker.resources import Handler
@@ -114,6 +114,26 @@ class JobFamily(Family):
 
     def _has_ended(self, record: Record) -> bool:
         return record[self.kind.status] in TERMINAL
+
+
+def check_request(context: Context, request: Record) -> None:
+    """Refuse an experiment or trial that does not exist, and S3's https addresses."""
+    config = request.get("ExperimentConfig", {})
+    for noun in ("Experiment", "Trial"):
+        if name := config.get(f"{noun}Name"):
+            context.call(f"Describe{noun}", {f"{noun}Name": name})
+    _refuse_https(request)
+
+
+def _refuse_https(value: object) -> None:
+    if isinstance(value, list):
+        for each in value:
+            _refuse_https(each)
+    elif isinstance(value, dict):
+        for member, each in value.items():
+            if member in ("S3Uri", "S3OutputPath") and each.startswith("https://"):
+                raise not_implemented(f"{member} {each} (an s3:// address is)")
+            _refuse_https(each)
 
 
 def assume(context: Context, role: str, session: str) -> dict[str, str]:

@@ -188,6 +188,8 @@ class MonitoringSchedules(Family):
                 f"MaxRuntimeInSeconds must be at most {longest} for this schedule, since it cannot "
                 "exceed the frequency of the job."
             )
+        # Refused as users report: aws/sagemaker-python-sdk, issue 4873.
+        self.context.call("DescribeEndpoint", {"EndpointName": definition.endpoint})
         members = {
             "MonitoringType": definition.monitoring_type,
             "EndpointName": definition.endpoint,

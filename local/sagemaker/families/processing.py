@@ -9,7 +9,7 @@ from typing import Any
 from local.sagemaker import events
 from local.sagemaker.errors import invalid, not_implemented
 from local.sagemaker.families.base import operation
-from local.sagemaker.families.jobs import JobFamily, check_quota
+from local.sagemaker.families.jobs import JobFamily, check_quota, check_request
 from local.sagemaker.families.processing_run import DAY, ProcessingRun
 from local.sagemaker.jobs import End, Job
 from local.sagemaker.resources import Kind
@@ -44,6 +44,7 @@ class ProcessingJobs(JobFamily):
     def create_processing_job(self, request: Record) -> Record:
         """Queue a job."""
         _check(request, self.context.settings.job_instances)
+        check_request(self.context, request)
         application = request["AppSpecification"]
         image = self.context.images.find(application["ImageUri"])
         image.argv("process", application.get("ContainerEntrypoint"))

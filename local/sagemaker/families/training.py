@@ -10,7 +10,7 @@ from local.sagemaker import events
 from local.sagemaker.errors import invalid
 from local.sagemaker.families import warm_pools
 from local.sagemaker.families.base import operation
-from local.sagemaker.families.jobs import TERMINAL, JobFamily
+from local.sagemaker.families.jobs import TERMINAL, JobFamily, check_request
 from local.sagemaker.families.training_checks import check
 from local.sagemaker.families.training_metrics import built_in
 from local.sagemaker.families.training_run import DAY, TrainingRun
@@ -66,6 +66,7 @@ class TrainingJobs(JobFamily):
     def create_training_job(self, request: Record) -> Record:
         """Queue a job."""
         check(request, self.context.settings.job_instances)
+        check_request(self.context, request)
         algorithm = request["AlgorithmSpecification"]
         image = self.context.images.find(algorithm["TrainingImage"])
         image.argv("train", algorithm.get("ContainerEntrypoint"))

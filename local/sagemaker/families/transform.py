@@ -10,7 +10,7 @@ from typing import Any
 from local.sagemaker import events
 from local.sagemaker.errors import ServiceError, invalid, not_implemented
 from local.sagemaker.families.base import Context, operation
-from local.sagemaker.families.jobs import JobFamily
+from local.sagemaker.families.jobs import JobFamily, check_request
 from local.sagemaker.families.models import Models
 from local.sagemaker.families.transform_run import TransformRun, joining_of
 from local.sagemaker.hosting.instance import definitions_of
@@ -64,6 +64,7 @@ class TransformJobs(JobFamily):
         _check_payload(request)
         _check_input(request)
         _check_processing(request)
+        check_request(self.context, request)
         name = request["TransformJobName"]
         self.context.assume(model["ExecutionRoleArn"], name)
         record = self.resources.create(

@@ -26,6 +26,10 @@ def test_definitions_and_schedules_are_kept(service: SageMaker, cloud: MemoryClo
     assert [each["MonitoringJobDefinitionName"] for each in listed["JobDefinitionSummaries"]] == [
         "drift"
     ]
+    with pytest.raises(ServiceError, match="Could not find endpoint"):
+        service.call("CreateMonitoringSchedule", schedule("drift", HOURLY))
+    endpoint = {"EndpointName": "monitored", "EndpointStatus": "InService"}
+    service._context.store.insert("Endpoint", "monitored", "arn:monitored", endpoint)
     created = service.call("CreateMonitoringSchedule", schedule("drift", HOURLY))
     arn = "arn:aws:sagemaker:us-east-1:000000000000:monitoring-schedule/drift"
     assert created == {"MonitoringScheduleArn": arn}

@@ -162,7 +162,7 @@ def test_drift_in_captured_data(clients: Clients, monitored: str, unique: str) -
             {"Name": "Endpoint", "Value": "monitored"},
             {"Name": "MonitoringSchedule", "Value": unique},
         ],
-        StartTime=time.time() - 3600,
+        StartTime=time.time() - 2 * 3600,  # a metric has the time of its window
         EndTime=time.time() + 60,
         Period=7200,
         Statistics=["Maximum"],

@@ -155,6 +155,18 @@ def test_what_is_not_done(service: SageMaker, where: str, change: dict, message:
         service.call("CreateProcessingJob", given)
 
 
+def test_what_a_job_names_must_be_there(service: SageMaker) -> None:
+    """API_ExperimentConfig: "the name of an existing experiment", "of an existing trial"."""
+    for config in ({"ExperimentName": "absent"}, {"TrialName": "absent"}):
+        with pytest.raises(ServiceError, match="absent does not exist") as refused:
+            service.call("CreateProcessingJob", request("refused", ExperimentConfig=config))
+        assert refused.value.code == "ResourceNotFound"
+    far = request("refused")
+    far["ProcessingInputs"][0]["S3Input"]["S3Uri"] = "https://bucket.s3.amazonaws.com/key"
+    with pytest.raises(ServiceError, match=r"S3Uri https.* is not implemented locally"):
+        service.call("CreateProcessingJob", far)
+
+
 def test_paths_outside_are_refused(clients: Clients, unique: str) -> None:
     """LocalPath must lie under /opt/ml/processing/; a missing job is told in AWS's words."""
     bad = request(unique)
