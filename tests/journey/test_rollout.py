@@ -142,7 +142,7 @@ def test_a_version_that_fails_in_its_bake_is_taken_back_once_and_for_all(journey
                 )
                 time.sleep(pause)
         wait(
-            lambda: len(heard(journey, deployment.endpoint)) >= 4 or None,
+            lambda: len(heard(journey, deployment.endpoint)) >= 3 or None,
             "recovery to hear of the alarm",
         )
         assert seen.failed == failed, seen.failures
