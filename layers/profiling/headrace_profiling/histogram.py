@@ -21,6 +21,8 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 MOST_BINS = 2048
 _SLOTS = 1 << 18  # of the table a batch is counted in, 2 MB
+_TABLE_BITS = 14
+TABLE = 1 << _TABLE_BITS
 _SAMPLE = 4096
 _SLICE = 8192
 _LOW = np.int64((1 << 63) - 1)
@@ -51,7 +53,7 @@ class Histogram:
         sample = np.sort(bits[:: max(1, len(bits) // _SAMPLE)] >> at_least)
         sample = sample[np.diff(sample, prepend=sample[0] - 1) != 0]
         shift = at_least + _surplus(sample)
-        return _bounded(shift, *_count(bits >> shift))
+        return _bounded(shift, *_count(bits, shift))
 
     @classmethod
     def weighted(cls, bits: Ints, weights: Ints) -> "Histogram":
@@ -130,8 +132,11 @@ class Histogram:
 
 def ordered_bits(values: Floats) -> Ints:
     """Return integers in the order of the values; -0.0 counts as 0.0."""
-    bits = (values + 0.0).view(np.int64)
-    return bits ^ ((bits >> 63) & _LOW)
+    ordered = np.empty(len(values), np.int64)
+    for part in slices(len(values)):
+        bits = (values[part] + 0.0).view(np.int64)
+        np.bitwise_xor(bits, (bits >> 63) & _LOW, out=ordered[part])
+    return ordered
 
 
 def from_bits(bits: Ints) -> Floats:
@@ -154,8 +159,8 @@ def tally(values: npt.NDArray[Any], hashes: npt.NDArray[np.uint64]) -> tuple[Int
 
     Most values own a slot of a table by their hash; only the ones that share it are sorted.
     """
-    slots = (hashes >> np.uint64(48)).astype(np.intp)
-    last = np.zeros(1 << 16, np.intp)
+    slots = slots_of(hashes)
+    last = np.zeros(TABLE, np.intp)
     last[slots] = np.arange(len(values))
     owned = values[last[slots]] == values
     if owned.all():
@@ -167,6 +172,11 @@ def tally(values: npt.NDArray[Any], hashes: npt.NDArray[np.uint64]) -> tuple[Int
     rest = np.flatnonzero(~owned)
     _, first, others = np.unique(values[rest], return_index=True, return_counts=True)
     return np.concatenate([last[used], rest[first]]), np.concatenate([counts[used], others])
+
+
+def slots_of(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
+    """Return each hash's place in a table of `TABLE` slots."""
+    return (hashes >> np.uint64(64 - _TABLE_BITS)).astype(np.intp)
 
 
 def slices(length: int) -> Iterator[slice]:
@@ -219,17 +229,17 @@ def _surplus(keys: Ints) -> int:
     return int(np.partition(lengths, kept)[kept])
 
 
-def _count(keys: Ints) -> tuple[Ints, Ints]:
-    """Return the distinct keys in order, and their counts."""
-    spare = int(np.bitwise_or.reduce(keys))
-    spare = (spare & -spare).bit_length() - 1 if spare else 0
-    low, high = int(keys.min()) >> spare, int(keys.max()) >> spare
-    if high - low < _SLOTS:
-        where = keys >> spare
-        where -= low
-        counts = np.bincount(where)
+def _count(bits: Ints, shift: int) -> tuple[Ints, Ints]:
+    """Return the distinct keys (bits >> shift) in order, and their counts."""
+    keys = bits >> shift
+    low, high, either = int(keys.min()), int(keys.max()), int(np.bitwise_or.reduce(keys))
+    spare = (either & -either).bit_length() - 1 if either else 0  # bits that no key has
+    if (high >> spare) - (low >> spare) < _SLOTS:
+        keys >>= spare
+        keys -= low >> spare
+        counts = np.bincount(keys)
         used = np.flatnonzero(counts)
-        return (used + low) << spare, counts[used]
+        return (used + (low >> spare)) << spare, counts[used]
     rows, counts = tally(keys, mix(keys))
     order = np.argsort(keys[rows])
     return keys[rows][order], counts[order]

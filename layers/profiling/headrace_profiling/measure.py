@@ -78,14 +78,19 @@ class _Measured:
             self.numbers = known.merge(found) if known else found
 
     def _add_texts(self, column: Column, hashes: Column, lengths: Column, hasher: str) -> None:
-        rows = np.arange(column.length) if column.valid is None else np.flatnonzero(column.valid)
-        if len(rows):
+        if column.valid is None:
+            found = Texts.of(
+                hashes.values(np.uint64), lengths.values(np.int64), column.texts, hasher
+            )
+        else:
+            rows = np.flatnonzero(column.valid)
             found = Texts.of(
                 hashes.values(np.uint64)[rows],
                 lengths.values(np.int64)[rows],
                 lambda chosen: column.texts(rows[chosen]),
                 hasher,
             )
+        if found.count:
             self.texts = self.texts.merge(found) if self.texts else found
 
 

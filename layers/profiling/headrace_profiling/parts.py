@@ -13,7 +13,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headrace_profiling.histogram import Histogram, mix, ordered_bits, pack, slices, tally, unpack
+from headrace_profiling.histogram import (
+    TABLE,
+    Histogram,
+    mix,
+    ordered_bits,
+    pack,
+    slices,
+    slots_of,
+    tally,
+    unpack,
+)
 from headrace_profiling.sketches import MOST_CATEGORIES, Distinct, Frequent
 
 TextsAt = Callable[[npt.NDArray[np.intp]], list[str]]
@@ -262,8 +272,8 @@ def _most_frequent(
     are many values, is left out before anything is sorted. No value left out is more frequent than
     the fullest slot left out, and 257 slots at least are as full as that: less than rows / 256.
     """
-    slots = (hashes >> np.uint64(48)).astype(np.intp)
-    filled = np.bincount(slots, minlength=1 << 16)
+    slots = slots_of(hashes)
+    filled = np.bincount(slots, minlength=TABLE)
     missed = int(np.partition(filled, -MOST_CATEGORIES - 1)[-MOST_CATEGORIES - 1])
     if not missed:
         rows, counts = tally(hashes, hashes)

@@ -15,7 +15,7 @@ from typing import Literal
 import duckdb
 
 from headrace_profiling.captures import CaptureColumns, payloads
-from headrace_profiling.engine import Engine, identifier, literal, logical_type
+from headrace_profiling.engine import PHYSICAL, Engine, identifier, literal, logical_type
 from headrace_profiling.errors import SourceError
 from headrace_profiling.measure import (
     TEXT_OF_BOOLEANS,
@@ -59,9 +59,12 @@ def profile(
     with names; `capture` names the columns of captured CSV payloads. DuckDB stays below `memory_mb`
     MB and the arrays of one batch of rows are beside it.
 
-    Raises SourceError for what is not there, has no rows to read, or is not of the format.
+    Raises SourceError for what is not there, is not of the format, or for an unknown type.
     """
     paths = _paths(source)
+    unknown = sorted(set((types or {}).values()) - set(PHYSICAL))
+    if unknown:
+        raise SourceError(f"There is no type {unknown[0]}; the types are {', '.join(PHYSICAL)}.")
     kind = file_format or _SUFFIXES.get(paths[0].suffix.lower())
     if kind is None:
         raise SourceError(f"The suffix of {paths[0].name} says no format; pass file_format.")
@@ -170,12 +173,12 @@ def _text(
         }
         selected = ", ".join(f"{identifier(n)} AS {identifier(to)}" for n, to in renamed.items())
         _view(connection, f"(SELECT {selected} FROM {tables['texts']})")
-    read_as = {
-        renamed[name]: _READ_AS.get(type_, TEXT_OF_NUMBERS) for name, type_ in sniffed.items()
-    }
-    told = {name: _READ_AS.get(type_, type_) for name, type_ in types.items() if name in read_as}
-    numeric = {n: TEXT_OF_NUMBERS for n, type_ in told.items() if type_ in {"integer", "number"}}
-    return measure(connection, _VIEW, read_as | told | numeric)
+    read_as = {}
+    for name, recognised in sniffed.items():
+        told = types.get(renamed[name])
+        kind = _READ_AS.get(told or recognised, TEXT_OF_NUMBERS)
+        read_as[renamed[name]] = "string" if told == "string" else kind
+    return measure(connection, _VIEW, read_as)
 
 
 def _view(connection: duckdb.DuckDBPyConnection, table: str) -> None:

@@ -118,3 +118,5 @@ def test_what_cannot_be_read_says_why(tmp_path, name, content, why):
         profile(tmp_path / name)
     with pytest.raises(SourceError, match="There is no file"):
         profile(tmp_path / "nowhere.csv")
+    with pytest.raises(SourceError, match="There is no type text"):
+        profile(tmp_path / name, types={"x": "text"})
