@@ -43,7 +43,7 @@ _SAID = {
     "deployment.alarms.traffic": 1,
 }
 """What the example says where there is no default."""
-_OTHERWISE = {"deployment.strategy.linear", "deployment.strategy.rolling"}
+_OTHERWISE = {"deployment.ab", "deployment.strategy.linear", "deployment.strategy.rolling"}
 """Choices that exclude the one the example makes."""
 
 
