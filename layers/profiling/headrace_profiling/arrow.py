@@ -42,6 +42,12 @@ _Stream._fields_ = [
     ("release", ctypes.CFUNCTYPE(None, ctypes.POINTER(_Stream))),
     ("private_data", ctypes.c_void_p),
 ]
+# What callers tell apart, by how DuckDB begins to speak of it.
+_KINDS = {
+    "Out of Memory": duckdb.OutOfMemoryException,
+    "FATAL": duckdb.FatalException,
+    "INTERNAL": duckdb.InternalException,
+}
 _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.restype = ctypes.c_void_p
 _pointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
@@ -80,8 +86,7 @@ def batches(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[list[
         while True:
             batch = _Array()
             if stream.contents.get_next(stream, ctypes.byref(batch)) != 0:
-                said = stream.contents.get_last_error(stream) or b"the result ended early"
-                raise duckdb.Error(said.decode("utf-8", errors="replace"))
+                raise _error(stream.contents.get_last_error(stream) or b"the result ended early")
             if not batch.release:
                 return
             try:
@@ -92,6 +97,13 @@ def batches(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[list[
         # Frees DuckDB's result, also when the reader stopped half way.
         if stream.contents.release:
             stream.contents.release(stream)
+
+
+def _error(said: bytes) -> duckdb.Error:
+    """Return the exception that DuckDB would have raised; the stream has its text alone."""
+    reason = said.decode("utf-8", errors="replace")
+    kinds = (kind for words, kind in _KINDS.items() if reason.startswith(words))
+    return next(kinds, duckdb.Error)(reason)
 
 
 def _column(array: _Array) -> Column:

@@ -75,6 +75,10 @@ def profile(
                 if kind == "capture":
                     return _captured(connection, paths, Path(folder), types or {}, capture)
                 return _plain(connection, kind, paths, types or {}, header=header)
+        except duckdb.OutOfMemoryException as error:
+            raise SourceError(
+                f"{paths[0]} takes more than {memory_mb} MB to read; pass a larger memory_mb."
+            ) from error
         except duckdb.Error as error:
             reason = str(error).splitlines()[0]
             raise SourceError(f"{paths[0]} is not readable as {kind}: {reason}") from error

@@ -7,6 +7,7 @@ import duckdb
 import pytest
 
 from headrace_profiling import CaptureColumns, SourceError, compare, profile
+from headrace_profiling.arrow import batches
 
 ROWS = (
     "SELECT i AS id, CASE WHEN i % 4 = 0 THEN NULL ELSE i / 8 END AS x, 'naïve, \"' || i % 3 AS s, "
@@ -120,3 +121,20 @@ def test_what_cannot_be_read_says_why(tmp_path, name, content, why):
         profile(tmp_path / "nowhere.csv")
     with pytest.raises(SourceError, match="There is no type text"):
         profile(tmp_path / name, types={"x": "text"})
+
+
+def test_too_little_memory_says_what_to_do(files):
+    with pytest.raises(SourceError, match="pass a larger memory_mb"):
+        profile(files / "all.parquet", memory_mb=1)
+
+
+def test_a_result_that_breaks_off_is_no_result():
+    """Rows come in batches: an error in a late one is not the end of the data."""
+    query = "SELECT i::DOUBLE FROM range({}) t(i) UNION ALL SELECT error('late')::DOUBLE"
+    with duckdb.connect() as connection:
+        with pytest.raises(duckdb.Error, match="late"):
+            list(batches(connection, query.format(300_000)))
+        reader = batches(connection, "SELECT i::DOUBLE FROM range(3_000_000) t(i)")
+        next(reader)
+        reader.close()  # ... and the connection is free again
+        assert connection.execute("SELECT 1").fetchall() == [(1,)]
