@@ -123,9 +123,11 @@ def test_what_cannot_be_read_says_why(tmp_path, name, content, why):
         profile(tmp_path / name, types={"x": "text"})
 
 
-def test_too_little_memory_says_what_to_do(files):
+def test_too_little_memory_says_what_to_do(tmp_path):
+    columns = ", ".join(f"random() AS x{i}" for i in range(6))
+    duckdb.execute(f"COPY (SELECT {columns} FROM range(200_000)) TO '{tmp_path}/x.parquet'")
     with pytest.raises(SourceError, match="pass a larger memory_mb"):
-        profile(files / "all.parquet", memory_mb=1)
+        profile(tmp_path / "x.parquet", memory_mb=3)
 
 
 def test_a_result_that_breaks_off_is_no_result():
