@@ -36,7 +36,7 @@ up: setup  ## Start the local AWS and deploy to it
 down:  ## Stop the local AWS (its state is kept)
 	headrace down
 
-build: setup  ## Build the layers for AWS
+build: setup  # the layers, for AWS
 	sam build
 
 docs: setup  ## Generate the reference pages from the code
