@@ -87,7 +87,7 @@ def test_a_worse_candidate_is_refused_and_the_champion_stays(journey: Journey) -
     first = journey.run_on(good.dataset_version)
     assert first.status == "better", first.reasons
     live = wait(
-        lambda: next((d for d in journey.deployments() if d.status != "deploying"), None),
+        lambda: next((d for d in journey.deployments() if not d.is_open), None),
         "the deployment",
     )
     assert live.status == "live", live.reasons
