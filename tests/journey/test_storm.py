@@ -41,7 +41,7 @@ def test_a_storm_of_objects(journey: Journey) -> None:
     assert {o.dataset_version for o in objects.values()} == {drop.dataset_version}
     assert len(journey.executions("datasets")) == 1
     queue = journey.client("sqs").get_queue_attributes(
-        QueueUrl=journey.function("DropObjectsDeadLetters"),
+        QueueUrl=journey.session.stack.dead_letters["DropObjectsDeadLetters"],
         AttributeNames=["ApproximateNumberOfMessages"],
     )
     assert queue["Attributes"]["ApproximateNumberOfMessages"] == "0"

@@ -24,6 +24,7 @@ def test_a_job_whose_creation_s_reply_was_lost_is_adopted_by_its_name(journey: J
         "run": run,
         "dataset_version": drop.dataset_version,
         "project_version": project.project_version,
+        "cause": "asked for by a test",
     }
     execution = f"{machine.replace(':stateMachine:', ':execution:')}:{run}"
     plan = journey.invoke(

@@ -222,7 +222,7 @@ def test_a_stop_stops_the_training_jobs(clients: Clients, name: str) -> None:
     wait_until(lambda: described(clients, name)["HyperParameterTuningJobStatus"] == "Stopped")
     assert {child["TrainingJobStatus"] for child in children(clients, name)} == {"Stopped"}
     clients.sagemaker.delete_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
-    with pytest.raises(clients.sagemaker.exceptions.ClientError, match="Could not find"):
+    with pytest.raises(clients.sagemaker.exceptions.ClientError, match="can't find a tuning job"):
         described(clients, name)
 
 

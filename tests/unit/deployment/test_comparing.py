@@ -1,7 +1,7 @@
 """Comparisons from approval to verdict, the machine's states run by hand."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from headrace.deployment.alarms import Alarms
 from headrace.deployment.experiment import CHALLENGER, CHAMPION, assign
 from headrace.registry import UNCOMPARED_WITH, serving
 from tests.unit import world
-from tests.unit.deployment.comparison import NOW, SCORES, SHADOW, SINCE, TEST, Story, told
+from tests.unit.deployment.comparison import SCORES, SHADOW, SINCE, TEST, Story, told
 from tests.unit.deployment.registry import decide
 from tests.unit.deployment.test_deciding import Alarmed
 from tests.unit.deployment.test_strategy import violations
@@ -81,7 +81,7 @@ def test_too_little_traffic_is_waited_for_once_and_then_left_to_people(here: Wor
     assert story.record().prolonged
     assert story.record().status == "comparing"
     # A retry of that look, or one that comes too early, waits for the rest.
-    since = told(NOW - timedelta(minutes=90))
+    since = told(datetime.now(UTC) - timedelta(minutes=90))
     here.ledger.update(story.record().key(), {"comparing_since": since})
     again = story.check()
     assert again.outcome == "comparing"
@@ -102,7 +102,10 @@ def test_a_test_ends_early_once_it_is_sure(here: World) -> None:
     )
     weights = {v["VariantName"]: v["InitialVariantWeight"] for v in described["ProductionVariants"]}
     assert weights == {CHAMPION: 0.5, CHALLENGER: 0.5}
-    here.ledger.update(story.record().key(), {"comparing_since": told(NOW - timedelta(minutes=5))})
+    since = told(datetime.now(UTC) - timedelta(minutes=5))
+    here.ledger.update(story.record().key(), {"comparing_since": since})
+        story.record().key(), {"comparing_since": told(datetime.now(UTC) - timedelta(minutes=5))}
+    )
     story.capture(CHAMPION, SCORES, "a")
     assert story.check().outcome == "comparing"
 
@@ -157,7 +160,7 @@ def test_entities_are_assigned_by_the_configuration_that_serves(here: World) -> 
 def test_a_candidate_that_fails_ends_a_test_at_once(here: World) -> None:
     story = Story(here, **TEST)
     story.begin()
-    here.ledger.update(story.record().key(), {"comparing_since": told(NOW)})
+    here.ledger.update(story.record().key(), {"comparing_since": told(datetime.now(UTC))})
     story.measured.traffic[CHALLENGER] = (1000, 200, 9000.0)
     ended = story.finish(story.check())
     assert ended.outcome == "rolled back"
