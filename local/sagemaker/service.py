@@ -12,8 +12,9 @@ from typing import Any
 
 from local.sagemaker import rest, shapes
 from local.sagemaker.cloud import Cloud
+from local.sagemaker.context import Context
 from local.sagemaker.errors import ServiceError, not_implemented
-from local.sagemaker.families.base import Context, Family, Operations
+from local.sagemaker.families.base import Family, Operations
 from local.sagemaker.families.endpoint_configs import EndpointConfigs
 from local.sagemaker.families.endpoints import Endpoints
 from local.sagemaker.families.experiments import Experiments, Metrics, TrialComponents, Trials
@@ -23,7 +24,6 @@ from local.sagemaker.families.inference_components import InferenceComponents
 from local.sagemaker.families.job_definitions import FAMILIES as JOB_DEFINITIONS
 from local.sagemaker.families.labeling import LabelingJobs
 from local.sagemaker.families.lineage import Actions, Artifacts, Associations, Contexts
-from local.sagemaker.families.lineage_automatic import Observer
 from local.sagemaker.families.model_cards import ModelCards
 from local.sagemaker.families.models import Models
 from local.sagemaker.families.monitoring import MonitoringSchedules
@@ -37,7 +37,8 @@ from local.sagemaker.families.tuning import HyperParameterTuningJobs
 from local.sagemaker.families.workteams import Workforces, Workteams
 from local.sagemaker.hosting.invocation import Answer, Runtime, error_body
 from local.sagemaker.images import Images
-from local.sagemaker.jobs import Jobs
+from local.sagemaker.jobs.line import Jobs
+from local.sagemaker.lineage.automatic import Observer
 from local.sagemaker.logs import Logs
 from local.sagemaker.processes import Processes
 from local.sagemaker.resources import Handler

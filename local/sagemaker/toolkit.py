@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from local.sagemaker.cloud import Cloud
-from local.sagemaker.hosts import Host
-from local.sagemaker.inputs import distribution
+from local.sagemaker.jobs.hosts import Host
+from local.sagemaker.jobs.inputs import distribution
 from local.sagemaker.store import Record
 
 GROUP = "homogeneousCluster"

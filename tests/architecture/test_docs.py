@@ -16,8 +16,8 @@ import yaml
 
 from headrace import definition
 from local.sagemaker import shapes
-from local.sagemaker.families.training_run import INTERRUPT_TAG
 from local.sagemaker.images import Images
+from local.sagemaker.jobs.training import INTERRUPT_TAG
 from local.sagemaker.settings import Settings as SageMakerSettings
 from local.settings import Settings as LocalSettings
 from tests.architecture import cfn

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from local.sagemaker import events
+from local.sagemaker.context import Context
 from local.sagemaker.errors import invalid, not_implemented
-from local.sagemaker.families.base import Context, Family, operation
+from local.sagemaker.families.base import Family, operation
 from local.sagemaker.families.models import Models
 from local.sagemaker.hosting import serverless
 from local.sagemaker.resources import Kind, Resources

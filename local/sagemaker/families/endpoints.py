@@ -5,8 +5,9 @@ from __future__ import annotations
 import uuid
 
 from local.sagemaker import events
+from local.sagemaker.context import Context
 from local.sagemaker.errors import invalid
-from local.sagemaker.families.base import Context, Family, operation
+from local.sagemaker.families.base import Family, operation
 from local.sagemaker.families.endpoint_configs import KIND as CONFIG
 from local.sagemaker.families.models import Models
 from local.sagemaker.hosting import capacity, description, plan, serverless

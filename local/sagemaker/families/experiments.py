@@ -7,8 +7,9 @@ import time
 from collections import defaultdict
 from typing import Any
 
+from local.sagemaker.context import Context
 from local.sagemaker.errors import ServiceError, invalid
-from local.sagemaker.families.base import Context, Operations, operation
+from local.sagemaker.families.base import Operations, operation
 from local.sagemaker.families.lineage import EntityFamily, kind
 from local.sagemaker.resources import Resources
 from local.sagemaker.store import Record

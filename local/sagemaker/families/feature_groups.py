@@ -12,11 +12,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.sagemaker import events
 from local.sagemaker.clients import make_client
+from local.sagemaker.context import Context
 from local.sagemaker.errors import ServiceError, invalid, not_implemented
-from local.sagemaker.families import feature_rules
-from local.sagemaker.families.base import Context, Family, operation
-from local.sagemaker.offline_store import OfflineStore
-from local.sagemaker.record_store import RecordStore
+from local.sagemaker.families.base import Family, operation
+from local.sagemaker.features import rules
+from local.sagemaker.features.offline_store import OfflineStore
+from local.sagemaker.features.record_store import RecordStore
 from local.sagemaker.resources import Kind
 from local.sagemaker.store import Record
 from local.sagemaker.transfer import Location
@@ -71,7 +72,7 @@ class FeatureGroups(Family):
     def create_feature_group(self, request: Record) -> Record:
         """Begin to make a group."""
         name = request["FeatureGroupName"]
-        feature_rules.check_group(request)
+        rules.check_group(request)
         offline = request.get("OfflineStoreConfig")
         if offline:
             self.context.assume(request["RoleArn"], name)
@@ -116,11 +117,11 @@ class FeatureGroups(Family):
             if record["FeatureGroupStatus"] != "Created":
                 raise _not_created(record)
             if given[0] == "FeatureAdditions":
-                feature_rules.add_features(record, request["FeatureAdditions"])
+                rules.add_features(record, request["FeatureAdditions"])
             elif given[0] == "OnlineStoreConfig":
-                feature_rules.change_online(record, request["OnlineStoreConfig"])
+                rules.change_online(record, request["OnlineStoreConfig"])
             else:
-                feature_rules.check_throughput(request["ThroughputConfig"])
+                rules.check_throughput(request["ThroughputConfig"])
                 record["ThroughputConfig"] = request["ThroughputConfig"]
             record["LastUpdateStatus"] = {"Status": "Successful"}
 

@@ -14,7 +14,9 @@ from typing import Any
 from local.sagemaker.errors import ServiceError
 from local.sagemaker.families.base import Operations, operation
 from local.sagemaker.families.feature_groups import FeatureGroups
-from local.sagemaker.families.feature_values import (
+from local.sagemaker.features.offline_store import timestamp
+from local.sagemaker.features.record_store import Online
+from local.sagemaker.features.values import (
     Schema,
     check_identifier,
     checked,
@@ -24,8 +26,6 @@ from local.sagemaker.families.feature_values import (
     seconds,
     written,
 )
-from local.sagemaker.offline_store import timestamp
-from local.sagemaker.record_store import Online
 from local.sagemaker.store import Record
 
 _GROUPS = 10  # of one BatchGetRecord ("Quotas, naming rules and data types")

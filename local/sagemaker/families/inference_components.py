@@ -8,8 +8,9 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from local.sagemaker.context import Context
 from local.sagemaker.errors import ServiceError, invalid, not_implemented
-from local.sagemaker.families.base import Context, Family, operation
+from local.sagemaker.families.base import Family, operation
 from local.sagemaker.families.endpoints import Endpoints
 from local.sagemaker.families.models import Models
 from local.sagemaker.hosting.components import MODEL, start

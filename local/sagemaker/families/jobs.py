@@ -7,9 +7,10 @@ import shutil
 from pathlib import Path
 from typing import ClassVar
 
+from local.sagemaker.context import Context
 from local.sagemaker.errors import ServiceError, invalid, not_implemented
-from local.sagemaker.families.base import Context, Family
-from local.sagemaker.jobs import Job, ShutdownError
+from local.sagemaker.families.base import Family
+from local.sagemaker.jobs.line import Job, ShutdownError
 from local.sagemaker.resources import Handler
 from local.sagemaker.store import Record
 from local.sagemaker.transfer import Location, NothingFoundError, TransferError

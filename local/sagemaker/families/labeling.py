@@ -8,15 +8,16 @@ import time
 import uuid
 from typing import Any
 
+from local.sagemaker.context import Context
 from local.sagemaker.errors import ServiceError, invalid, not_implemented
-from local.sagemaker.families.base import Context, Family, operation, operations_of
-from local.sagemaker.families.labeling_run import LabelingRun
+from local.sagemaker.families.base import Family, operation, operations_of
 from local.sagemaker.families.labeling_tasks import LabelingTasks
 from local.sagemaker.families.workteams import WORKTEAM, team_of
 from local.sagemaker.labeling import items as states
 from local.sagemaker.labeling.functions import task_type
 from local.sagemaker.labeling.items import Items
 from local.sagemaker.labeling.output import ManifestError
+from local.sagemaker.labeling.run import LabelingRun
 from local.sagemaker.resources import Handler, Kind, Resources, paginate
 from local.sagemaker.store import Record
 from local.sagemaker.transfer import TransferError

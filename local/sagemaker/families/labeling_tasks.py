@@ -13,14 +13,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from local.sagemaker.context import Context
 from local.sagemaker.errors import ServiceError, invalid
-from local.sagemaker.families.base import Context, operation
-from local.sagemaker.families.labeling_run import LIFETIME, task_id
+from local.sagemaker.families.base import operation
 from local.sagemaker.families.workteams import WORKTEAM
 from local.sagemaker.labeling import items as states
 from local.sagemaker.labeling.consolidation import Task
 from local.sagemaker.labeling.functions import task_type
 from local.sagemaker.labeling.items import Answer, Item, Items, TakenError
+from local.sagemaker.labeling.run import LIFETIME, task_id
 from local.sagemaker.resources import Resources
 from local.sagemaker.store import Record
 

@@ -9,9 +9,10 @@ import hashlib
 import time
 from collections.abc import Iterable
 
+from local.sagemaker.context import Context
 from local.sagemaker.errors import ServiceError, invalid
-from local.sagemaker.families.base import Context, Family, Operations, operation
-from local.sagemaker.families.lineage_query import Vertex, query
+from local.sagemaker.families.base import Family, Operations, operation
+from local.sagemaker.lineage.query import Vertex, query
 from local.sagemaker.resources import Handler, Kind, paginate
 from local.sagemaker.store import Record
 

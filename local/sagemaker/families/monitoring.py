@@ -9,13 +9,14 @@ import time
 from dataclasses import dataclass
 
 from local.sagemaker import events
+from local.sagemaker.context import Context
 from local.sagemaker.errors import ServiceError, invalid
 from local.sagemaker.families import job_definitions
-from local.sagemaker.families.base import Context, Family, operation
+from local.sagemaker.families.base import Family, operation
 from local.sagemaker.families.jobs import RESTARTED
-from local.sagemaker.families.monitoring_clock import Clock
-from local.sagemaker.families.monitoring_metrics import publish
-from local.sagemaker.families.monitoring_run import (
+from local.sagemaker.monitoring.clock import Clock
+from local.sagemaker.monitoring.metrics import publish
+from local.sagemaker.monitoring.run import (
     MERGE,
     MERGED,
     PREFIXES,
@@ -23,7 +24,7 @@ from local.sagemaker.families.monitoring_run import (
     NoDataError,
     Run,
 )
-from local.sagemaker.families.monitoring_time import cadence, window
+from local.sagemaker.monitoring.time import cadence, window
 from local.sagemaker.resources import Kind, Resources
 from local.sagemaker.store import Record
 from local.sagemaker.transfer import S3, TransferError

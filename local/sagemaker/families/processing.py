@@ -10,8 +10,8 @@ from local.sagemaker import events
 from local.sagemaker.errors import invalid, not_implemented
 from local.sagemaker.families.base import operation
 from local.sagemaker.families.jobs import JobFamily, check_quota, check_request
-from local.sagemaker.families.processing_run import DAY, ProcessingRun
-from local.sagemaker.jobs import End, Job
+from local.sagemaker.jobs.line import End, Job
+from local.sagemaker.jobs.processing import DAY, ProcessingRun
 from local.sagemaker.resources import Kind
 from local.sagemaker.store import Record
 

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 from local.sagemaker import shapes
+from local.sagemaker.context import Context
 from local.sagemaker.errors import invalid, not_implemented
-from local.sagemaker.families.base import Context, Operations, operation
+from local.sagemaker.families.base import Operations, operation
 from local.sagemaker.resources import paginate
 from local.sagemaker.store import Record
 

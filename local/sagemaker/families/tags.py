@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from local.sagemaker.context import Context
 from local.sagemaker.errors import ServiceError, invalid
-from local.sagemaker.families.base import Context, Operations, operation
+from local.sagemaker.families.base import Operations, operation
 from local.sagemaker.resources import merge_tags, paginate
 from local.sagemaker.store import Record
 

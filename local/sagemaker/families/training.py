@@ -8,13 +8,13 @@ from typing import Any
 
 from local.sagemaker import events
 from local.sagemaker.errors import invalid
-from local.sagemaker.families import warm_pools
 from local.sagemaker.families.base import operation
 from local.sagemaker.families.jobs import TERMINAL, JobFamily, check_request
-from local.sagemaker.families.training_checks import check
-from local.sagemaker.families.training_metrics import built_in
-from local.sagemaker.families.training_run import DAY, TrainingRun
-from local.sagemaker.jobs import End, Job
+from local.sagemaker.jobs import warm_pools
+from local.sagemaker.jobs.line import End, Job
+from local.sagemaker.jobs.training import DAY, TrainingRun
+from local.sagemaker.jobs.training_checks import check
+from local.sagemaker.jobs.training_metrics import built_in
 from local.sagemaker.resources import Kind
 from local.sagemaker.store import Record
 

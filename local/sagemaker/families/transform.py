@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from local.sagemaker import events
+from local.sagemaker.context import Context
 from local.sagemaker.errors import ServiceError, invalid, not_implemented
-from local.sagemaker.families.base import Context, operation
+from local.sagemaker.families.base import operation
 from local.sagemaker.families.jobs import JobFamily, check_request
 from local.sagemaker.families.models import Models
-from local.sagemaker.families.transform_run import TransformRun, joining_of
 from local.sagemaker.hosting.instance import definitions_of
-from local.sagemaker.jobs import Job
+from local.sagemaker.jobs.line import Job
 from local.sagemaker.resources import Kind, Resources
 from local.sagemaker.store import Record
 from local.sagemaker.transform.jsonpath import PathError
+from local.sagemaker.transform.run import TransformRun, joining_of
 
 _PAYLOAD_MB = 100  # of one request, and of all that are under way (API_CreateTransformJob)
 _PROCESSED = ("text/csv", "application/json", "application/jsonlines")

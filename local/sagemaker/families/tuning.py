@@ -8,15 +8,16 @@ import time
 from typing import Any
 
 from local.sagemaker import events
+from local.sagemaker.context import Context
 from local.sagemaker.errors import invalid, not_implemented
-from local.sagemaker.families.base import Context, operation
+from local.sagemaker.families.base import operation
 from local.sagemaker.families.jobs import JobFamily
-from local.sagemaker.families.training_metrics import built_in
-from local.sagemaker.families.tuning_run import TuningRun
+from local.sagemaker.jobs.training_metrics import built_in
 from local.sagemaker.resources import Kind, paginate
 from local.sagemaker.store import Record
 from local.sagemaker.tuning import children, definitions, warm_start
 from local.sagemaker.tuning.definitions import Definition
+from local.sagemaker.tuning.run import TuningRun
 
 # What a record has only once its job has ended; until then it is counted when it is asked for.
 _LIVE = (

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from local.sagemaker.context import Context
 from local.sagemaker.errors import ServiceError, invalid, not_implemented
-from local.sagemaker.families.base import Context, Family, operation
+from local.sagemaker.families.base import Family, operation
 from local.sagemaker.resources import Kind, Resources
 from local.sagemaker.store import Record
 

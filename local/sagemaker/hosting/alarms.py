@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.sagemaker.context import Context
 from local.sagemaker.errors import ServiceError
 from local.sagemaker.hosting.instance import DeploymentError
-
-if TYPE_CHECKING:
-    from local.sagemaker.families.base import Context
 
 
 class Alarms:

@@ -13,8 +13,9 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Coroutine, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from local.sagemaker.context import Context
 from local.sagemaker.errors import ServiceError
 from local.sagemaker.hosting.asking import Call
 from local.sagemaker.hosting.deferred import (
@@ -30,9 +31,6 @@ from local.sagemaker.hosting.deferred import (
 from local.sagemaker.hosting.fleet import Fleet, Variant
 from local.sagemaker.hosting.measures import Measures, errors_of
 from local.sagemaker.store import Record
-
-if TYPE_CHECKING:
-    from local.sagemaker.families.base import Context
 
 KIND = "AsynchronousInvocation"
 _PAUSE = 0.2  # seconds between two looks at a backlog that no instance takes

@@ -16,13 +16,13 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from local.sagemaker.context import Context
 from local.sagemaker.errors import ServiceError
 from local.sagemaker.hosting.connection import Response
 from local.sagemaker.store import Record
 from local.sagemaker.transfer import S3, Location, TransferError
 
 if TYPE_CHECKING:
-    from local.sagemaker.families.base import Context
     from local.sagemaker.hosting.fleet import Fleet
 
 _QUEUE = 100_000

@@ -10,15 +10,12 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from local.sagemaker.context import Context
 from local.sagemaker.hosting.asking import LOG_GROUP
 from local.sagemaker.hosting.fleet import Variant, retire
 from local.sagemaker.hosting.instance import DeploymentError, maker
 from local.sagemaker.store import Record
-
-if TYPE_CHECKING:
-    from local.sagemaker.families.base import Context
 
 MODEL = "model"
 """What a component's only model is called in its deployment."""

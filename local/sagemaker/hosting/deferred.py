@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.sagemaker import rest, shapes
+from local.sagemaker.context import Context
 from local.sagemaker.errors import ServiceError
 from local.sagemaker.hosting.asking import LOG_GROUP, PREFIX, refused
 from local.sagemaker.hosting.connection import Response
@@ -24,7 +25,6 @@ from local.sagemaker.store import Record
 from local.sagemaker.transfer import S3, Location, TransferError
 
 if TYPE_CHECKING:
-    from local.sagemaker.families.base import Context
     from local.sagemaker.hosting.fleet import Fleet
 
 _TTL, _TIMEOUT = 21_600, 900  # seconds: the defaults of InvokeEndpointAsync

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from local.sagemaker.families.base import Context
+from local.sagemaker.context import Context
 from local.sagemaker.hosting import capacity, description, plan
 from local.sagemaker.hosting.alarms import Alarms
 from local.sagemaker.hosting.fleet import Fleet, launch, role_of

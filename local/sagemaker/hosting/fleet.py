@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from local.sagemaker.context import Context
 from local.sagemaker.hosting.asking import Call, unhealthy
 from local.sagemaker.hosting.connection import Response
 from local.sagemaker.hosting.instance import DeploymentError, Instance, maker
@@ -20,9 +20,6 @@ from local.sagemaker.hosting.replica import UnhealthyError
 from local.sagemaker.hosting.serverless import Serverless
 from local.sagemaker.hosting.traffic import Routes, Target
 from local.sagemaker.store import Record
-
-if TYPE_CHECKING:
-    from local.sagemaker.families.base import Context
 
 _DRAIN = 60.0  # seconds: the longest an invocation may take
 _SETTLE = 0.05  # a request that was given a replica in this moment counts itself first

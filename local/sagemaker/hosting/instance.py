@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from local.sagemaker import toolkit
+from local.sagemaker.context import Context
 from local.sagemaker.errors import ServiceError
 from local.sagemaker.hosting.asking import LOG_GROUP, Call, Container
 from local.sagemaker.hosting.connection import Response
@@ -17,9 +18,6 @@ from local.sagemaker.images import Image
 from local.sagemaker.processes import Command
 from local.sagemaker.store import Record
 from local.sagemaker.transfer import S3, TransferError, extract
-
-if TYPE_CHECKING:
-    from local.sagemaker.families.base import Context
 
 
 class DeploymentError(Exception):

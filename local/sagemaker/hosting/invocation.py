@@ -8,10 +8,11 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 from urllib.parse import unquote
 
 from local.sagemaker import shapes
+from local.sagemaker.context import Context
 from local.sagemaker.errors import ServiceError, not_implemented
 from local.sagemaker.hosting import eventstream
 from local.sagemaker.hosting.asking import LOG_GROUP, PREFIX, Call, refused
@@ -23,9 +24,6 @@ from local.sagemaker.hosting.fleet import Fleet, Variant
 from local.sagemaker.hosting.measures import Measures
 from local.sagemaker.hosting.shadow import Shadows
 from local.sagemaker.hosting.usage import Usage
-
-if TYPE_CHECKING:
-    from local.sagemaker.families.base import Context
 
 _NOT_HERE = {
     "enable-explanations": "EnableExplanations",

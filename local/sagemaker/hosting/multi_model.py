@@ -14,17 +14,14 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from local.sagemaker.context import Context
 from local.sagemaker.errors import ServiceError
 from local.sagemaker.hosting.asking import Call, Container, encode, model_error, no_answer, refused
 from local.sagemaker.hosting.connection import ContainerConnectionError, Response
 from local.sagemaker.hosting.replica import Serving, unpack_once
 from local.sagemaker.store import Record
 from local.sagemaker.transfer import S3, Location, TransferError, extract
-
-if TYPE_CHECKING:
-    from local.sagemaker.families.base import Context
 
 _LOAD = 360.0  # seconds that loading goes on after its caller was told to come back
 _CONFLICT, _NO_MEMORY = 409, 507

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from local.sagemaker.context import Context
 from local.sagemaker.errors import ServiceError, invalid
 from local.sagemaker.hosting.asking import Call, no_answer, refused
 from local.sagemaker.hosting.connection import Response
@@ -20,7 +21,6 @@ from local.sagemaker.hosting.replica import UnhealthyError
 from local.sagemaker.store import Record
 
 if TYPE_CHECKING:
-    from local.sagemaker.families.base import Context
     from local.sagemaker.hosting.fleet import Variant
 
 _BODY = 4 * 2**20  # bytes: "request payload size of 4 MB"

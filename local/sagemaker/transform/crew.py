@@ -10,13 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from local.sagemaker.context import Context
 from local.sagemaker.errors import ServiceError
-from local.sagemaker.families.base import Context
 from local.sagemaker.families.jobs import JobFailedError
 from local.sagemaker.hosting.instance import DeploymentError, Instance, maker
 from local.sagemaker.hosting.replica import UnhealthyError
 from local.sagemaker.hosting.usage import uses, utilization
-from local.sagemaker.jobs import Job
+from local.sagemaker.jobs.line import Job
 from local.sagemaker.store import Record
 
 LOG_GROUP = "/aws/sagemaker/TransformJobs"  # also the namespace of the metrics

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from local.sagemaker import SageMaker, ServiceError
-from local.sagemaker.record_store import RecordStore
+from local.sagemaker.features.record_store import RecordStore
 from tests.local.conftest import ROOT, wait_until
 from tests.local.sagemaker.conftest import ROLE, MemoryCloud
 
@@ -368,7 +368,7 @@ def test_errors_are_those_the_runtime_declares(service: SageMaker) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from local.sagemaker.record_store import Online, RecordStore
+from local.sagemaker.features.record_store import Online, RecordStore
 store = RecordStore(Path(sys.argv[1]))
 for number in range(50):
     with store.transaction():

@@ -13,9 +13,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.sagemaker import SageMaker, ServiceError
-from local.sagemaker.families.labeling_run import LabelingRun
 from local.sagemaker.labeling import items as states
 from local.sagemaker.labeling.items import Items
+from local.sagemaker.labeling.run import LabelingRun
 from local.sagemaker.settings import Settings
 from tests.local.conftest import LocalAws, wait_until
 from tests.local.ministack.helpers import function

@@ -7,8 +7,8 @@ import pytest
 from local.sagemaker import SageMaker, ServiceError
 from local.sagemaker.families.jobs import RESTARTED
 from local.sagemaker.families.monitoring import MonitoringSchedules
-from local.sagemaker.families.monitoring_clock import Clock
-from local.sagemaker.families.monitoring_time import cadence, grouped, hours, seconds, window
+from local.sagemaker.monitoring.clock import Clock
+from local.sagemaker.monitoring.time import cadence, grouped, hours, seconds, window
 from tests.local.conftest import wait_until
 from tests.local.sagemaker.conftest import MemoryCloud
 from tests.local.sagemaker.monitors import (

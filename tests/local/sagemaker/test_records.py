@@ -15,7 +15,7 @@ from local.sagemaker import SageMaker, events, toolkit
 from local.sagemaker.hosting.capture import Exchange, record_of
 from local.sagemaker.hosting.connection import Response
 from local.sagemaker.hosting.measures import Measures
-from local.sagemaker.hosts import Hosts
+from local.sagemaker.jobs.hosts import Hosts
 from local.sagemaker.logs import Logs
 from tests.local.sagemaker.conftest import ROLE, SCRIPT, MemoryCloud
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from local.sagemaker import inputs
-from local.sagemaker.hosts import Host, Hosts
+from local.sagemaker.jobs import inputs
+from local.sagemaker.jobs.hosts import Host, Hosts
+from local.sagemaker.jobs.pipes import Pipe
 from local.sagemaker.logs import Logs
-from local.sagemaker.pipes import Pipe
 from local.sagemaker.transfer import S3, TransferError
 from tests.local.conftest import LocalAws
 from tests.local.sagemaker.conftest import BUCKET, SCRIPT, Clients, MemoryCloud

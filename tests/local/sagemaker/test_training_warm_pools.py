@@ -10,8 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.sagemaker import SageMaker
-from local.sagemaker.families import warm_pools
 from local.sagemaker.families.training import TrainingJobs
+from local.sagemaker.jobs import warm_pools
 from local.sagemaker.resources import Resources
 from local.sagemaker.store import Store
 from tests.local.sagemaker.conftest import Clients, MemoryCloud

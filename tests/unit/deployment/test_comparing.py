@@ -104,8 +104,6 @@ def test_a_test_ends_early_once_it_is_sure(here: World) -> None:
     assert weights == {CHAMPION: 0.5, CHALLENGER: 0.5}
     since = told(datetime.now(UTC) - timedelta(minutes=5))
     here.ledger.update(story.record().key(), {"comparing_since": since})
-        story.record().key(), {"comparing_since": told(datetime.now(UTC) - timedelta(minutes=5))}
-    )
     story.capture(CHAMPION, SCORES, "a")
     assert story.check().outcome == "comparing"
 

@@ -7,7 +7,7 @@ import re
 from local.sagemaker import toolkit
 from local.sagemaker.errors import invalid, not_implemented
 from local.sagemaker.families.jobs import check_quota
-from local.sagemaker.families.training_run import DAY, INTERRUPT_TAG, interruptions
+from local.sagemaker.jobs.training import DAY, INTERRUPT_TAG, interruptions
 from local.sagemaker.store import Record
 
 _REFUSED = ("ServerlessJobConfig", "ModelPackageConfig", "SessionChainingConfig", "MlflowConfig")

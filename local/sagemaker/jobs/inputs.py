@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 
-from local.sagemaker.hosts import Host
+from local.sagemaker.jobs.hosts import Host
 from local.sagemaker.store import Record
 from local.sagemaker.transfer import S3, Location, NothingFoundError, TransferError, inside
 

@@ -19,15 +19,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from local.sagemaker.context import Context
 from local.sagemaker.errors import ServiceError
-from local.sagemaker.record_store import RecordStore
+from local.sagemaker.features.record_store import RecordStore
 from local.sagemaker.store import Record
 from local.sagemaker.transfer import S3, Location, TransferError
-
-if TYPE_CHECKING:
-    from local.sagemaker.families.base import Context
 
 _BATCH = 50_000  # rows taken at a time: the memory a delivery may take
 _LAST_DELIVERY = 5.0  # seconds that a stop spends on it; the rest waits for the next start

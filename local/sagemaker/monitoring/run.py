@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from local.sagemaker.errors import not_implemented
-from local.sagemaker.families.monitoring_time import grouped, hours, iso
+from local.sagemaker.monitoring.time import grouped, hours, iso
 from local.sagemaker.store import Record
 from local.sagemaker.transfer import S3
 

@@ -14,8 +14,8 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from local.sagemaker.context import Context
 from local.sagemaker.errors import ServiceError
-from local.sagemaker.families.base import Context
 from local.sagemaker.families.jobs import TERMINAL
 from local.sagemaker.store import Record
 from local.sagemaker.tuning import children, stopping

@@ -9,16 +9,17 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from local.sagemaker import inputs, toolkit
-from local.sagemaker.families.base import Context
+from local.sagemaker import toolkit
+from local.sagemaker.context import Context
 from local.sagemaker.families.jobs import JobFailedError, assume, download_failure
-from local.sagemaker.families.training_metrics import MetricScan
-from local.sagemaker.hosts import Host, Hosts, Volume
-from local.sagemaker.jobs import End, Job, Outcome
-from local.sagemaker.pipes import Pipe
+from local.sagemaker.jobs import inputs
+from local.sagemaker.jobs.hosts import Host, Hosts, Volume
+from local.sagemaker.jobs.line import End, Job, Outcome
+from local.sagemaker.jobs.pipes import Pipe
+from local.sagemaker.jobs.sync import FolderSync, finish
+from local.sagemaker.jobs.training_metrics import MetricScan
 from local.sagemaker.processes import Command
 from local.sagemaker.store import Record
-from local.sagemaker.sync import FolderSync, finish
 from local.sagemaker.transfer import S3, Location, NothingFoundError, TransferError, inside
 
 DAY = 86400  # MaxRuntimeInSeconds: "the default value is 1 day" (API_StoppingCondition)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from local.sagemaker.families.base import Context
+from local.sagemaker.context import Context
 from local.sagemaker.labeling import items as states
 from local.sagemaker.labeling.consolidation import TYPES, Task, classify
 from local.sagemaker.labeling.functions import FunctionFailedError, Functions, task_type

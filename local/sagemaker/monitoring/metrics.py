@@ -10,7 +10,7 @@ import json
 import logging
 from pathlib import Path
 
-from local.sagemaker.families.base import Context
+from local.sagemaker.context import Context
 from local.sagemaker.transfer import regular_files
 
 _NAMESPACES = {

@@ -8,14 +8,15 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from local.sagemaker import inputs, shapes, toolkit
-from local.sagemaker.families.base import Context
+from local.sagemaker import shapes, toolkit
+from local.sagemaker.context import Context
 from local.sagemaker.families.jobs import JobFailedError, assume, download_failure
-from local.sagemaker.hosts import Host, Hosts, Volume
-from local.sagemaker.jobs import End, Job
+from local.sagemaker.jobs import inputs
+from local.sagemaker.jobs.hosts import Host, Hosts, Volume
+from local.sagemaker.jobs.line import End, Job
+from local.sagemaker.jobs.sync import FolderSync, finish
 from local.sagemaker.processes import Command
 from local.sagemaker.store import Record
-from local.sagemaker.sync import FolderSync, finish
 from local.sagemaker.transfer import S3, Location, TransferError, inside
 
 DAY = 86400

@@ -7,8 +7,8 @@ import math
 import re
 import time
 
+from local.sagemaker.context import Context
 from local.sagemaker.errors import ServiceError
-from local.sagemaker.families.base import Context
 from local.sagemaker.store import Record
 
 _NAMESPACE = "/aws/sagemaker/TrainingJobs"

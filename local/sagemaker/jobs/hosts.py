@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local.sagemaker.jobs import End, Job, Outcome, Watched
+from local.sagemaker.jobs.line import End, Job, Outcome, Watched
 from local.sagemaker.logs import Logs, LogStream
 from local.sagemaker.processes import Command, Processes
 

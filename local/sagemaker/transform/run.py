@@ -19,10 +19,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, cast
 
-from local.sagemaker.families.base import Context
+from local.sagemaker.context import Context
 from local.sagemaker.families.jobs import JobFailedError, assume, download_failure
 from local.sagemaker.hosting.instance import Instance
-from local.sagemaker.jobs import Job
+from local.sagemaker.jobs.line import Job
 from local.sagemaker.store import Record
 from local.sagemaker.transfer import S3, Location, NothingFoundError, TransferError
 from local.sagemaker.transform.crew import LOG_GROUP, Crew, host

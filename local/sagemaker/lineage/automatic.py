@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from local.sagemaker.context import Context
 from local.sagemaker.errors import ServiceError
-from local.sagemaker.families.base import Context
 from local.sagemaker.store import Record
 
 _NAME = 120  # characters of an entity's name

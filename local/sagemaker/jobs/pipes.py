@@ -17,8 +17,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from local.sagemaker import inputs
-from local.sagemaker.hosts import Host
+from local.sagemaker.jobs import inputs
+from local.sagemaker.jobs.hosts import Host
 from local.sagemaker.store import Record
 from local.sagemaker.transfer import S3, Location, TransferError
 

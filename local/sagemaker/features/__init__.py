@@ -1,0 +1,1 @@
+"""What feature groups do: values and event times, records online, parquet offline."""

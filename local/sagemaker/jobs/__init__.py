@@ -1,0 +1,1 @@
+"""What jobs do between their statuses: wait, bring data in, run containers, take results out."""

@@ -1,0 +1,1 @@
+"""What monitoring schedules do: when a run is due, and the processing jobs it takes."""
