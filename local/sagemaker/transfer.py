@@ -8,7 +8,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from boto3.exceptions import Boto3Error
@@ -217,6 +217,20 @@ def extract(archive: Path, folder: Path, limit: int) -> None:
                 size += member.size
                 if size > limit or count > _ENTRIES:
                     raise TransferError(f"The archive holds more than {limit} bytes or entries")
-                tar.extract(member, folder, filter="data")
+                _extract(tar, member, folder)
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise TransferError(f"The archive cannot be unpacked: {error}") from error
+
+
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Extract a member with Python's `data` filter.
+
+    Distributions still ship Python 3.11 without it: there all links are refused, too.
+    """
+    if hasattr(tarfile, "data_filter"):
+        tar.extract(member, folder, filter="data")
+        return
+    leaves = member.name.startswith("/") or ".." in PurePosixPath(member.name).parts
+    if leaves or not (member.isfile() or member.isdir()):
+        raise tarfile.ExtractError(f"{member.name!r} is no plain file within its folder")
+    tar.extract(member, folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import lzma
 import tarfile
 import zlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from headrace_tabular.errors import ArtifactError
 
@@ -33,6 +33,21 @@ def extract(
                         f"{archive.name} holds more than {max_files:,} files or"
                         f" {max_bytes:,} bytes when unpacked: make it smaller"
                     )
-            tar.extractall(folder, filter="data")
+            for member in tar:
+                _extract(tar, member, folder)
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
         raise ArtifactError(f"{archive.name} cannot be unpacked: {error}") from error
+
+
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Extract a member with Python's `data` filter.
+
+    Distributions still ship Python 3.11 without it: there all links are refused, too.
+    """
+    if hasattr(tarfile, "data_filter"):
+        tar.extract(member, folder, filter="data")
+        return
+    leaves = member.name.startswith("/") or ".." in PurePosixPath(member.name).parts
+    if leaves or not (member.isfile() or member.isdir()):
+        raise tarfile.ExtractError(f"{member.name!r} is no plain file within its folder")
+    tar.extract(member, folder)

@@ -175,10 +175,11 @@ def _unpack(content: bytes) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(_decompress(content))) as tar:
-            for packed in tar:
-                # The filter refuses absolute paths, "..", links that leave, devices (PEP 706).
-                member = tarfile.data_filter(packed, "/nowhere")
-                name = PurePosixPath(member.name).as_posix()
+            for member in tar:
+                path = PurePosixPath(member.name)
+                if path.is_absolute() or ".." in path.parts:
+                    raise ProjectError(f"The archive holds {member.name!r}, which leads out of it.")
+                name = path.as_posix()
                 if member.isdir():
                     continue
                 file = tar.extractfile(member) if member.isfile() else None

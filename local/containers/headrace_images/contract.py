@@ -9,7 +9,7 @@ import shutil
 import sys
 import tarfile
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from headrace_images import s3
@@ -89,12 +89,27 @@ def bring_code(source: str, folder: Path) -> Path:
 def _unpack(archive: Path, folder: Path) -> Path:
     try:
         with tarfile.open(archive, "r:*") as tar:
-            tar.extractall(folder, filter="data")
+            for member in tar:
+                _extract(tar, member, folder)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise UserError(f"the code cannot be unpacked: {error}") from error
     finally:
         archive.unlink()
     return folder
+
+
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Extract a member with Python's `data` filter.
+
+    Distributions still ship Python 3.11 without it: there all links are refused, too.
+    """
+    if hasattr(tarfile, "data_filter"):
+        tar.extract(member, folder, filter="data")
+        return
+    leaves = member.name.startswith("/") or ".." in PurePosixPath(member.name).parts
+    if leaves or not (member.isfile() or member.isdir()):
+        raise tarfile.ExtractError(f"{member.name!r} is no plain file within its folder")
+    tar.extract(member, folder)
 
 
 def missing_requirements(code: Path) -> list[str]:
