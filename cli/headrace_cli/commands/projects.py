@@ -1,9 +1,12 @@
 """`publish`: a model project becomes the one in force."""
 
 from dataclasses import asdict
+from typing import Annotated
+
+import typer
 
 from headrace_cli.app import app
-from headrace_cli.commands.options import Folder, Timeout, Wait
+from headrace_cli.commands.options import Folder, Timeout
 from headrace_cli.console import styled
 from headrace_cli.exit_codes import ExitCode
 from headrace_cli.publishing import publish as send
@@ -13,7 +16,10 @@ from headrace_cli.session import Session, command
 
 @command(app)
 def publish(
-    session: Session, folder: Folder, wait: Wait = False, timeout: Timeout = 300.0
+    session: Session,
+    folder: Folder,
+    wait: Annotated[bool, typer.Option(help="Wait for the verdict; negative: exit code 1.")] = True,
+    timeout: Timeout = 300.0,
 ) -> ExitCode:
     """Check a model project here, publish it, and see what the stack thinks of it."""
     console = session.console

@@ -32,7 +32,7 @@ def published() -> list[str]:
 
 
 def test_the_stack_accepts_what_was_sent(aws, headrace, project: Path) -> None:
-    result = headrace("publish", project, "--json")
+    result = headrace("publish", project, "--json", "--no-wait")
     assert result.exit_code == 0, result.output
     (key,) = published()
     found = boto3.client("s3").get_object(Bucket="headrace-data", Key=key)
@@ -42,7 +42,7 @@ def test_the_stack_accepts_what_was_sent(aws, headrace, project: Path) -> None:
 
 
 def test_the_commit_is_recorded_and_whether_it_is_all(aws, headrace) -> None:
-    result = headrace("publish", ROOT / "models" / "breast-cancer", "--json")
+    result = headrace("publish", ROOT / "models" / "breast-cancer", "--json", "--no-wait")
     assert result.exit_code == 0, result.output
     commit = json.loads(result.stdout)["commit"]
     assert len(commit.removesuffix("-dirty")) == 40
@@ -50,7 +50,7 @@ def test_the_commit_is_recorded_and_whether_it_is_all(aws, headrace) -> None:
 
 def test_a_project_that_cannot_be_used_is_refused_here(aws, headrace, project: Path) -> None:
     (project / "model.yaml").write_text("name: Credit Risk\ndata: {lable: x}\n")
-    result = headrace("publish", project)
+    result = headrace("publish", project, "--no-wait")
     assert result.exit_code == ExitCode.NEGATIVE
     assert "data.lable" in result.stderr
     assert published() == []
