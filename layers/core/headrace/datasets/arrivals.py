@@ -185,4 +185,5 @@ def _is_tricky(path: str) -> bool:
 def _harmless(part: str) -> str:
     if part in {".", ".."}:
         return part.replace(".", "%2E")
-    return quote(part, safe=" !$&'()+,;=@~") if part else "%00"
+    # A lone percent sign stands for nothing else: every other one is followed by two digits.
+    return quote(part, safe=" !$&'()+,;=@~") if part else "%"
