@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -203,7 +204,8 @@ class Run:
             "sagemaker_monitoring_schedule_name": self.schedule,
             "sagemaker_endpoint_datacapture_prefix": capture.rpartition("/")[0],
             "start_time": iso(self.begins),
-            "end_time": iso(self.ends),
+            # Captured times are whole seconds: those of the last second began before its end.
+            "end_time": iso(math.ceil(self.ends)),
             "metric_time": iso(self.begins),
             "monitoring_input_type": "ENDPOINT_INPUT",
         }
