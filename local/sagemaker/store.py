@@ -24,6 +24,19 @@ CREATE TABLE IF NOT EXISTS processes (pid INTEGER PRIMARY KEY, started INTEGER N
 """
 
 
+def open_database(path: Path, schema: str) -> sqlite3.Connection:
+    """Open a database that any thread may use, one at a time, and make its tables.
+
+    What is committed survives the death of the process; a power cut may lose the last transactions.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA synchronous=NORMAL")
+    database.executescript(schema)
+    return database
+
+
 class DuplicateError(Exception):
     """A resource of that kind and name exists."""
 
@@ -32,13 +45,8 @@ class Store:
     """Thread-safe: hold `lock` around several calls that must be seen as one."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.lock = threading.RLock()
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        # Survives the death of the process; a power cut may lose the last transactions.
-        self._database.execute("PRAGMA synchronous=NORMAL")
-        self._database.executescript(_SCHEMA)
+        self._database = open_database(path, _SCHEMA)
 
     def insert(self, kind: str, name: str, arn: str, record: Record) -> None:
         """Add a resource. Raises DuplicateError if its name is taken."""

@@ -52,15 +52,7 @@ def deploy(
     said = registry.decide(session, package, "Approved", reason, intents)
     session.console.say(f"{styled('Approved')} v{version}")
     deployment = _wait(session, model, known, timeout) if wait else None
-    session.console.document(
-        {
-            **asdict(package),
-            "status": "Approved",
-            "approval_description": said,
-            "deployment": deployment,
-        }
-    )
-    return _verdict(deployment)
+    return _verdict(session, package, "Approved", said, deployment)
 
 
 @command(app)
@@ -87,15 +79,7 @@ def rollback(
     said = registry.decide(session, package, "Rejected", reason)
     session.console.say(f"{styled('Rejected')} v{package.version}, which serves")
     deployment = _wait(session, model, known, timeout) if wait else None
-    session.console.document(
-        {
-            **asdict(package),
-            "status": "Rejected",
-            "approval_description": said,
-            "deployment": deployment,
-        }
-    )
-    return _verdict(deployment)
+    return _verdict(session, package, "Rejected", said, deployment)
 
 
 @command(app)
@@ -125,6 +109,15 @@ def _wait(session: Session, model: str, known: set[str], timeout: float) -> Depl
     return deployment
 
 
-def _verdict(deployment: DeploymentRecord | None) -> ExitCode:
+def _verdict(
+    session: Session,
+    package: registry.Package,
+    decision: registry.Decision,
+    said: str,
+    deployment: DeploymentRecord | None,
+) -> ExitCode:
+    """Document a decision and what came of it; negative when it did not go live."""
+    document = {"status": decision, "approval_description": said, "deployment": deployment}
+    session.console.document(asdict(package) | document)
     negative = deployment is not None and deployment.status != "live"
     return ExitCode.NEGATIVE if negative else ExitCode.OK

@@ -8,13 +8,14 @@ by its folder name in the offline store ("name-epoch"), which no two groups ever
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from local.sagemaker.store import open_database
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS groups (folder TEXT PRIMARY KEY);
@@ -45,13 +46,8 @@ class RecordStore:
     """Thread-safe; `transaction` makes several calls one."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        # Survives the death of the process; a power cut may lose the last transactions.
-        self._database.execute("PRAGMA synchronous=NORMAL")
-        self._database.executescript(_SCHEMA)
+        self._database = open_database(path, _SCHEMA)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -6,12 +6,13 @@ Every write is committed before it returns; a killed emulator loses no answer th
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from local.sagemaker.store import open_database
 
 WAITING, OPEN, LABELLED, FAILED, PASSED = "waiting", "open", "labelled", "failed", "passed"
 """States of an object: not yet shown, with people, done, given up, needs no person."""
@@ -69,12 +70,8 @@ class Items:
     """The items of all jobs. Thread-safe."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=NORMAL")
-        self._database.executescript(_SCHEMA)
+        self._database = open_database(path, _SCHEMA)
 
     def add(self, job: str, lines: Iterable[dict[str, Any]]) -> None:
         """Add a job's objects, all or none."""

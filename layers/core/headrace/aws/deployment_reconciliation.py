@@ -17,7 +17,7 @@ from headrace.aws.deployments import (
     queue_deployment,
     request_deployment,
 )
-from headrace.aws.endpoints import describe_endpoint, find_endpoint
+from headrace.aws.endpoints import describe_endpoint, find_deployment, find_endpoint
 from headrace.aws.executions import FAILED_STATUSES, Executions
 from headrace.aws.ledger import Ledger
 from headrace.deployment.alarms import composite_name
@@ -27,7 +27,6 @@ from headrace.names import deployment_id, execution_name
 from headrace.records import (
     DeploymentRecord,
     EndpointRecord,
-    Key,
     ModelRecord,
     model_partition,
     now,
@@ -93,11 +92,11 @@ class DeploymentReconciler:
         live = find_endpoint(self._ledger, model.endpoint)
         if live and live.lock_owner:
             self._unlock_if_dead(live)
-        self._start_forgotten(model, live)
+        stuck = self._start_forgotten(model, live)
         if live and live.compares:
             self._end_lost_comparison(live)
         if live:
-            self._mend_disagreement(live)
+            self._mend_disagreement(live, stuck)
             self._ask_again(live)
 
     def _open(self, model: ModelRecord) -> list[DeploymentRecord]:
@@ -132,8 +131,12 @@ class DeploymentReconciler:
         if self._ledger.update(live.key(), changes, {"lock_owner": live.lock_owner}):
             self.found.unlocked.append(live.endpoint)
 
-    def _start_forgotten(self, model: ModelRecord, live: EndpointRecord | None) -> None:
-        """Start what the newest approval, or the rejection of what serves, calls for."""
+    def _start_forgotten(self, model: ModelRecord, live: EndpointRecord | None) -> str | None:
+        """Start what the newest approval, or the rejection of what serves, calls for.
+
+        Returns why that cannot be done any more, if it cannot.
+        """
+        stuck = None
         newest = self._newest_approved(model)
         wanted = [newest] if newest and newest != (live and live.package_arn) else []
         if live and live.package_arn:
@@ -146,16 +149,17 @@ class DeploymentReconciler:
                     self._bus.announce(refusal)
                     self.found.reported.append(refusal.deployment)
             elif request and live and live.package_arn == arn:
-                self._go_back(request, live)
+                stuck = self._go_back(request, live)
             elif request:
                 older = live and (live.package_version or 0) > request.package_version
                 if not older and self._tried(request) is None:
                     self._start(request)
+        return stuck
 
-    def _go_back(self, request: DeploymentRequest, live: EndpointRecord) -> None:
+    def _go_back(self, request: DeploymentRequest, live: EndpointRecord) -> str | None:
         """Bring the last good version back; what failed for want of instances is tried again."""
         if request.package_arn == live.package_arn:
-            return  # what serves is approved
+            return None  # what serves is approved
         for attempt in range(1, _ATTEMPTS + 1):
             again = request.model_copy(
                 update={"deployment": f"{request.deployment}-{attempt}"} if attempt > 1 else {}
@@ -164,29 +168,35 @@ class DeploymentReconciler:
             if tried is None:
                 self._start(again)
             if tried is None or tried.status != "failed":
-                return
-        told = (
+                return None
+        return (
             f"version {live.package_version} was rejected and still serves: going back failed "
             f"{_ATTEMPTS} times"
         )
-        self._tell(live, told)
 
     def _end_lost_comparison(self, live: EndpointRecord) -> None:
         """Let what serves serve alone again if the comparison's deployment has ended otherwise."""
-        key = Key(pk=model_partition(live.model), sk=f"deployment#{live.compares}")
-        compared = self._ledger.get(DeploymentRecord, key)
-        if (compared and compared.is_open) or not live.package_arn or not live.package_version:
-            return
+        compared = find_deployment(self._ledger, live.model, str(live.compares))
+        if not (compared and compared.is_open):
+            why = f"deployment {live.compares} ended while its version was compared here"
+            self._restore(live, str(live.compares), why)
+
+    def _restore(self, live: EndpointRecord, because_of: str, why: str) -> bool:
+        """Bring the ledger's version back, once for each deployment that it is because of."""
+        if not live.package_arn or not live.package_version:
+            return False
         request = DeploymentRequest(
             model=live.model,
-            deployment=deployment_id(live.model, live.package_version, str(live.compares)),
+            deployment=deployment_id(live.model, live.package_version, because_of),
             endpoint=live.endpoint,
             package_arn=live.package_arn,
             package_version=live.package_version,
-            cause=f"deployment {live.compares} ended while its version was compared here",
+            cause=why,
         )
-        if self._tried(request) is None:
-            self._start(request)
+        if self._tried(request):
+            return False
+        self._start(request)
+        return True
 
     def _newest_approved(self, model: ModelRecord) -> str | None:
         reply = self._sagemaker.list_model_packages(
@@ -200,34 +210,25 @@ class DeploymentReconciler:
         return str(found[0]["ModelPackageArn"]) if found else None
 
     def _tried(self, request: DeploymentRequest) -> DeploymentRecord | None:
-        key = Key(pk=model_partition(request.model), sk=f"deployment#{request.deployment}")
-        return self._ledger.get(DeploymentRecord, key)
+        return find_deployment(self._ledger, request.model, request.deployment)
 
     def _start(self, request: DeploymentRequest) -> None:
         queue_deployment(request, self._executions.arn(request.deployment), self._ledger)
         self._executions.start(request.deployment, request.model_dump())
         self.found.started.append(request.deployment)
 
-    def _mend_disagreement(self, live: EndpointRecord) -> None:
-        """End what a failed deployment left serving; tell, once, of what nobody of us deployed."""
+    def _mend_disagreement(self, live: EndpointRecord, stuck: str | None) -> None:
+        """End what a failed deployment left serving; tell, once, of what cannot be mended."""
         if live.lock_owner or live.compares or not live.endpoint_config:
             return
         state = describe_endpoint(self._sagemaker, live.endpoint)
         if state and (state.serves(live.endpoint_config) or state.is_moving):
-            self._tell(live, None)
+            self._tell(live, stuck)
             return
         stray = self._failed_on(live, state.config) if state else None
-        if stray and live.package_arn and live.package_version:
-            request = DeploymentRequest(
-                model=live.model,
-                deployment=deployment_id(live.model, live.package_version, stray.deployment),
-                endpoint=live.endpoint,
-                package_arn=live.package_arn,
-                package_version=live.package_version,
-                cause=f"deployment {stray.deployment} failed and left its version serving",
-            )
-            if self._tried(request) is None:
-                self._start(request)
+        if stray:
+            why = f"deployment {stray.deployment} failed and left its version serving"
+            if self._restore(live, stray.deployment, why):
                 return
         seen = f"it is {state.status} on {state.config}" if state else "it does not exist"
         self._tell(

@@ -12,9 +12,9 @@ from headrace.aws.storage import Storage
 from headrace.deployment.alarms import Alarms
 from headrace.deployment.comparison import Kind
 from headrace.deployment.steps import EndpointState, Step, next_step
-from headrace.errors import EndpointBusyError, LockLostError
+from headrace.errors import DeploymentError, EndpointBusyError, LockLostError
 from headrace.events import DeploymentRefused
-from headrace.records import DeploymentRecord, EndpointRecord, Key, now
+from headrace.records import DeploymentRecord, EndpointRecord, Key, model_partition, now
 from headrace.requests import build_endpoint, build_endpoint_update
 from headrace.settings import Settings
 
@@ -112,15 +112,13 @@ def deploy_endpoint(request: DeployRequest, aws: Deployer) -> Literal["settled"]
         LockLostError: the lock ran out and is somebody else's.
     """
     target = request.target
-    record = find_endpoint(aws.ledger, target.endpoint)
-    if record is None or (record.lock_owner, record.fence) != (target.execution, target.fence):
-        raise lost(target)
+    record = find_locked(target, aws.ledger)
     since = record.waiting_since if record.waiting_config == target.endpoint_config else None
     state = describe_endpoint(aws.sagemaker, target.endpoint)
     asked = since is not None and record.waiting_asked
     step = next_step(state, target.endpoint_config, since, asked=asked)
     if step == "busy":
-        _update(target, {"lock_until": _lease()}, aws.ledger)
+        update_locked(target, {"lock_until": _lease()}, aws.ledger)
         raise EndpointBusyError(f"Endpoint {target.endpoint} is {state and state.status}")
     if since is None or not (asked or step == "wait"):
         since = state.changed_at if state else ""
@@ -132,12 +130,12 @@ def deploy_endpoint(request: DeployRequest, aws: Deployer) -> Literal["settled"]
         "task_token": request.task_token,
         "lock_until": _lease(),
     }
-    _update(target, waiting, aws.ledger)
+    update_locked(target, waiting, aws.ledger)
     if step == "finished":
         return "settled"
     if step != "wait":
         _move(step, target, aws)
-        _update(target, {"waiting_asked": True}, aws.ledger)
+        update_locked(target, {"waiting_asked": True}, aws.ledger)
     return None
 
 
@@ -189,6 +187,35 @@ def find_endpoint(ledger: Ledger, endpoint: str) -> EndpointRecord | None:
     return ledger.get(EndpointRecord, Key(pk="endpoints", sk=endpoint))
 
 
+def find_deployment(ledger: Ledger, model: str, deployment: str) -> DeploymentRecord | None:
+    """Return what the ledger knows of a deployment."""
+    key = Key(pk=model_partition(model), sk=f"deployment#{deployment}")
+    return ledger.get(DeploymentRecord, key)
+
+
+def load_deployment(ledger: Ledger, target: EndpointRequest) -> DeploymentRecord:
+    """Return the deployment that a request belongs to. Raises DeploymentError: there is none."""
+    record = find_deployment(ledger, target.model, target.deployment)
+    if record is None:
+        raise DeploymentError(f"The ledger has no deployment {target.deployment}.")
+    return record
+
+
+def find_locked(target: EndpointRequest, ledger: Ledger) -> EndpointRecord:
+    """Return the endpoint that a deployment has locked. Raises LockLostError."""
+    record = find_endpoint(ledger, target.endpoint)
+    if record is None or (record.lock_owner, record.fence) != (target.execution, target.fence):
+        raise _lost(target)
+    return record
+
+
+def update_locked(target: EndpointRequest, changes: dict[str, Any], ledger: Ledger) -> None:
+    """Change the endpoint that a deployment has locked. Raises LockLostError."""
+    key = Key(pk="endpoints", sk=target.endpoint)
+    if not ledger.update(key, changes, {"lock_owner": target.execution, "fence": target.fence}):
+        raise _lost(target)
+
+
 def refuse_deployment(
     record: DeploymentRecord, reasons: list[str], ledger: Ledger
 ) -> DeploymentRefused:
@@ -204,19 +231,12 @@ def refuse_deployment(
     )
 
 
-def _update(target: EndpointRequest, changes: dict[str, Any], ledger: Ledger) -> None:
-    """Write what a deployment does to its endpoint, unless its lock is lost."""
-    key = Key(pk="endpoints", sk=target.endpoint)
-    if not ledger.update(key, changes, {"lock_owner": target.execution, "fence": target.fence}):
-        raise lost(target)
-
-
 def _lease() -> str:
     """Return until when a lock holds that is renewed now."""
     return (datetime.now(UTC) + _LEASE).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
-def lost(target: EndpointRequest) -> LockLostError:
+def _lost(target: EndpointRequest) -> LockLostError:
     """Return the fault of a deployment whose lock ran out."""
     return LockLostError(
         f"Deployment {target.deployment} has lost the lock on endpoint {target.endpoint}: its "

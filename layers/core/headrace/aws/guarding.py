@@ -5,7 +5,12 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from headrace.aws.alarms import describe_alarms
-from headrace.aws.endpoints import EndpointRequest, find_endpoint, refuse_deployment
+from headrace.aws.endpoints import (
+    EndpointRequest,
+    find_endpoint,
+    load_deployment,
+    refuse_deployment,
+)
 from headrace.aws.ledger import Ledger
 from headrace.deployment.alarms import (
     Alarms,
@@ -16,9 +21,7 @@ from headrace.deployment.alarms import (
     is_guard_of_another,
     unwanted,
 )
-from headrace.errors import DeploymentError
 from headrace.events import DeploymentRefused
-from headrace.records import DeploymentRecord, Key, model_partition
 from headrace.requests import VARIANT, build_tags
 from headrace.settings import Settings
 
@@ -73,10 +76,7 @@ def guard_endpoint(
     if target.is_compared and live and live.alone_config:
         restore = target.restoring(live.alone_config, reasons, "refused", rejects=False)
         return GuardVerdict(outcome="restorable", restore=restore)
-    key = Key(pk=model_partition(target.model), sk=f"deployment#{target.deployment}")
-    record = ledger.get(DeploymentRecord, key)
-    if record is None:
-        raise DeploymentError(f"The ledger has no deployment {target.deployment}.")
+    record = load_deployment(ledger, target)
     return GuardVerdict(outcome="refused", refusal=refuse_deployment(record, reasons, ledger))
 
 

@@ -10,9 +10,10 @@ from headrace.aws.endpoints import (
     Deployer,
     EndpointRequest,
     describe_endpoint,
-    find_endpoint,
-    lost,
+    find_locked,
+    load_deployment,
     refuse_deployment,
+    update_locked,
 )
 from headrace.aws.ledger import Ledger
 from headrace.aws.registry import describe_package
@@ -23,7 +24,7 @@ from headrace.deployment.predictions import compare_predictions
 from headrace.deployment.steps import EndpointState
 from headrace.errors import DeploymentError
 from headrace.events import DeploymentRefused, DeploymentRolledBack, ModelDeployed
-from headrace.records import DeploymentRecord, EndpointRecord, Key, model_partition, now
+from headrace.records import DeploymentRecord, EndpointRecord, now
 from headrace.requests import Request, build_rejection
 from headrace.training.folder import RunFolder
 
@@ -62,15 +63,8 @@ def verify_endpoint(request: VerifyRequest, aws: Deployer, runtime: Any) -> Veri
         LockLostError: the lock ran out and is somebody else's.
     """
     target = request.target
-    record = aws.ledger.get(
-        DeploymentRecord,
-        Key(pk=model_partition(target.model), sk=f"deployment#{target.deployment}"),
-    )
-    if record is None:
-        raise DeploymentError(f"The ledger has no deployment {target.deployment}.")
-    live = find_endpoint(aws.ledger, target.endpoint)
-    if live is None or (live.lock_owner, live.fence) != (target.execution, target.fence):
-        raise lost(target)
+    record = load_deployment(aws.ledger, target)
+    live = find_locked(target, aws.ledger)
     state = describe_endpoint(aws.sagemaker, target.endpoint)
     if state is None or not state.serves(target.endpoint_config):
         returned = state and live and live.endpoint_config and state.serves(live.endpoint_config)
@@ -258,6 +252,4 @@ def _record(target: EndpointRequest, serving: dict[str, Any], ledger: Ledger) ->
         "task_token": None,
         **serving,
     }
-    key = Key(pk="endpoints", sk=target.endpoint)
-    if not ledger.update(key, changes, {"lock_owner": target.execution, "fence": target.fence}):
-        raise lost(target)
+    update_locked(target, changes, ledger)
