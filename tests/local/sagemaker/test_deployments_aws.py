@@ -32,22 +32,24 @@ def test_alarm_rolls_back(sagemaker_aws: LocalAws, clients: Clients, unique: str
             ModelName=name, ExecutionRoleArn=arn, PrimaryContainer=container
         )
         clients.config(name, ("main", name, 1.0))
-    clients.cloudwatch.put_metric_alarm(
-        AlarmName=unique,
-        Namespace="AWS/SageMaker",
-        MetricName="Invocation5XXErrors",
-        Dimensions=[
-            {"Name": "EndpointName", "Value": unique},
-            {"Name": "VariantName", "Value": "main"},
-            {"Name": "EndpointConfigName", "Value": f"{unique}-fails"},
-        ],
-        Statistic="Sum",
-        Period=60,
-        EvaluationPeriods=1,
-        Threshold=0,
-        ComparisonOperator="GreaterThanThreshold",
-        TreatMissingData="notBreaching",
-    )
+    steady = f"{unique}-steadily"  # the other is OK again a minute after the last error
+    for alarm, without_data in ((unique, "notBreaching"), (steady, "breaching")):
+        clients.cloudwatch.put_metric_alarm(
+            AlarmName=alarm,
+            Namespace="AWS/SageMaker",
+            MetricName="Invocation5XXErrors",
+            Dimensions=[
+                {"Name": "EndpointName", "Value": unique},
+                {"Name": "VariantName", "Value": "main"},
+                {"Name": "EndpointConfigName", "Value": f"{unique}-fails"},
+            ],
+            Statistic="Sum",
+            Period=60,
+            EvaluationPeriods=1,
+            Threshold=0,
+            ComparisonOperator="GreaterThanThreshold",
+            TreatMissingData=without_data,
+        )
     clients.deploy(unique, f"{unique}-works")
 
     def update(to: str, alarm: str = unique) -> dict[str, Any]:
@@ -76,8 +78,8 @@ def test_alarm_rolls_back(sagemaker_aws: LocalAws, clients: Clients, unique: str
         assert endpoint["EndpointConfigName"] == f"{unique}-works"
         assert reason in endpoint["FailureReason"]
     assert {clients.ask(unique)["text"] for _ in range(20)} == {"works"}
-    ringing = update("works")  # the alarm still is in ALARM
-    assert f"{unique} went into the ALARM state" in ringing["FailureReason"]
+    ringing = update("works", steady)  # in ALARM before the update began
+    assert f"{steady} went into the ALARM state" in ringing["FailureReason"]
     clients.delete(unique)
 
 
