@@ -17,6 +17,7 @@ from headrace.deployment.experiment import Experiment
 from headrace.deployment.shadow import Shadow
 from headrace.deployment.strategy import Strategy, StrategyField, mistakes
 from headrace.errors import ProjectError
+from headrace.monitoring.section import Monitoring
 from headrace.names import MODEL_MAX_LENGTH, MODEL_PATTERN
 from headrace.recovery import Recovery
 from headrace.sections import Duration, Section
@@ -215,6 +216,7 @@ class ModelDefinition(Section):
         "manual", description="Who approves a registered candidate: a person, or the gate alone."
     )
     deployment: Deployment = Deployment()
+    monitoring: Monitoring = Monitoring()
     recovery: Recovery = Recovery()
 
     @property

@@ -1,0 +1,1 @@
+"""Monitoring: captured traffic and outcomes become windows, windows become reports."""
