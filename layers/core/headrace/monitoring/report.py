@@ -25,20 +25,31 @@ class _Part(BaseModel):
 
 
 class Bucket(_Part):
-    """One bar of a histogram: how many rows of each side it holds."""
+    """One bar of a histogram: how many rows of each side it holds.
+
+    A range of numbers (seconds since 1970, of times) has ends; one that is open has no end there.
+    """
 
     label: str
     baseline: int
     window: int
+    lower: float | None = None
+    upper: float | None = None
 
 
 class ColumnReport(_Part):
-    """A column (or score, or feature): what changed, and how its values are distributed."""
+    """A column (or score, or feature): what changed, and how its values are distributed.
+
+    `measures` are headrace_profiling's names; of a feature whose attribution is compared they are
+    `training` and `live`. `baseline` has those that the baseline has too (bias of the held-out
+    rows). `page.buckets_of` makes buckets that a person can read.
+    """
 
     name: str
     verdict: Verdict
     reasons: list[str] = []
     measures: dict[str, float | None] = {}
+    baseline: dict[str, float | None] = {}
     buckets: list[Bucket] = []
 
 
@@ -50,13 +61,19 @@ class Segment(_Part):
 
 
 class MonitorReport(_Part):
-    """What one monitor saw; its worst columns come first."""
+    """What one monitor saw; its worst columns come first.
+
+    `numbers` are of the window, `baseline` the same ones of the training or held-out rows, `limits`
+    those they are held against. `headline` names the number that the trend and the metric show.
+    """
 
     monitor: Monitor
     verdict: Verdict
     reasons: list[str]
     rows: int
+    headline: str | None = None
     numbers: dict[str, float | None] = {}
+    baseline: dict[str, float | None] = {}
     limits: dict[str, float] = {}
     columns: list[ColumnReport] = []
     segment: Segment | None = None
