@@ -59,7 +59,7 @@ class Bias(Section):
     """Which groups are compared, and how far apart their predictions and outcomes may be."""
 
     facets: dict[str, list[str]] = Field(
-        description="Column: the values of the group that could be disadvantaged."
+        {}, description="Column: the values of the group that could be disadvantaged."
     )
     limits: dict[str, float] = Field(
         {"DPPL": 0.1},
