@@ -9,6 +9,7 @@ HeadraceError
 ├── DeploymentError         a package cannot be deployed, or an endpoint does not serve it
 │   ├── EndpointBusyError   the endpoint is being updated: try again later
 │   └── LockLostError       somebody else has the endpoint's lock by now: stop here
+├── MonitoringError         a baseline, slot or report cannot be read
 ├── AnnouncementError       EventBridge did not take an event
 └── LedgerError             the ledger holds something that should not be there
     └── LedgerBusyError     others write the same records all the time: try again later
@@ -51,6 +52,10 @@ class EndpointBusyError(DeploymentError):
 
 class LockLostError(DeploymentError):
     """The lock on the endpoint ran out, and another deployment has it: touch nothing more."""
+
+
+class MonitoringError(HeadraceError):
+    """Something that monitoring compares or adds up cannot be read."""
 
 
 class AnnouncementError(HeadraceError):

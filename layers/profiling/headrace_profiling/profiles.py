@@ -25,17 +25,29 @@ class Profile:
     def __add__(self, other: "Profile") -> "Profile":
         return self.merge(other)
 
-    def to_json(self) -> str:
-        """Return a few KB of JSON per column."""
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values: a few KB per column."""
         columns = {name: column.as_dict() for name, column in self.columns.items()}
-        document = {"version": VERSION, "rows": self.rows, "columns": columns}
-        return json.dumps(document, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+        return {"version": VERSION, "rows": self.rows, "columns": columns}
+
+    def to_json(self) -> str:
+        """Return `as_dict` as text."""
+        return json.dumps(
+            self.as_dict(), allow_nan=False, separators=(",", ":"), ensure_ascii=False
+        )
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Profile":
         """Read what `to_json` wrote. Raises FormatError for anything else."""
         try:
-            document: dict[str, Any] = json.loads(text)
+            return cls.from_dict(json.loads(text))
+        except ValueError as error:
+            raise FormatError(f"This is no profile in JSON: {error!r}.") from error
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "Profile":
+        """Read what `as_dict` wrote. Raises FormatError for anything else."""
+        try:
             if document["version"] != VERSION:
                 raise FormatError(
                     f"The profile has version {document['version']}, this library reads {VERSION}; "

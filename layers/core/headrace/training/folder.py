@@ -7,7 +7,7 @@ class RunFolder(NamedTuple):
     """The folder of a run in the artifacts bucket; every name in it says who wrote it.
 
     `config/run.json`, `training.manifest` and `definition.json` come from the plan, `output/` and
-    `checkpoints/` from SageMaker, `evaluation.json` and `smoke.json` from the judge.
+    `checkpoints/` from SageMaker; the judge keeps here what it found in the job's output.
     """
 
     bucket: str
@@ -42,3 +42,18 @@ class RunFolder(NamedTuple):
     def smoke(self) -> str:
         """Rows and the predictions an endpoint must give for them."""
         return self.uri("smoke.json")
+
+    @property
+    def baseline(self) -> str:
+        """What the model's traffic is compared with."""
+        return self.uri("baseline.json")
+
+    @property
+    def statistics(self) -> str:
+        """The inputs of the training data, in Model Monitor's format."""
+        return self.uri("statistics.json")
+
+    @property
+    def constraints(self) -> str:
+        """What those inputs are like, in Model Monitor's format."""
+        return self.uri("constraints.json")
