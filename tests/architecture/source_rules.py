@@ -22,6 +22,9 @@ OURS = frozenset(
 """The packages of this repository."""
 
 MAY_IMPORT = {
+    # Only functions with the profiling layer import these two.
+    "layers/core/headrace/monitoring": {"headrace", "headrace_profiling"},
+    "layers/core/headrace/aws/monitoring": {"headrace", "headrace_profiling"},
     "layers/core/headrace": {"headrace"},
     "layers/profiling/headrace_profiling": {"headrace_profiling"},
     "functions": {"headrace", "headrace_profiling"},
@@ -33,6 +36,7 @@ MAY_IMPORT = {
     "benchmarks": set(OURS - {"local"}),
 }
 """Which of our packages the files of a folder may import; a folder that is missing here may not be.
+The first that matches counts.
 
 `local` and `containers` know neither `headrace` nor each other: what joins them is the SageMaker
 API and the container contract."""

@@ -46,6 +46,12 @@ SEEDED = [
     (source_rules.imports_stay_in_their_layer, "cli/a.py", "import local.settings", "local"),
     (source_rules.imports_stay_in_their_layer, "local/a.py", "from headrace import names", "headr"),
     (source_rules.imports_stay_in_their_layer, "containers/a.py", "import headrace.aws", "headr"),
+    (
+        source_rules.imports_stay_in_their_layer,
+        "layers/core/headrace/training/a.py",
+        "from headrace_profiling import Profile",
+        "headrace_profiling",
+    ),
     (source_rules.imports_stay_in_their_layer, "functions/x/a.py", "from tests import x", "tests"),
     (source_rules.imports_stay_in_their_layer, "cli/a.py", "from . import b", "relatively"),
     (source_rules.imports_stay_in_their_layer, "local/a.py", "import ministack.app", "MiniStack"),
