@@ -70,3 +70,21 @@ def test_a_larger_object_than_expected_is_refused(storage: Storage) -> None:
 def test_nan_never_becomes_json(storage: Storage) -> None:
     with pytest.raises(ValueError, match="Out of range float"):
         storage.put_json(Location(BUCKET, "k"), {"x": float("nan")})
+
+
+def test_of_two_that_read_the_same_object_one_replaces_it(storage: Storage) -> None:
+    location = Location(BUCKET, "a.json")
+    assert storage.find_tagged(location) is None
+    assert storage.replace_json(location, {"n": 1}, None)
+    assert not storage.replace_json(location, {"n": 2}, None)
+    content, tag = storage.find_tagged(location) or (b"", "")
+    assert content == b'{"n":1}'
+    assert storage.replace_json(location, {"n": 2}, tag)
+    assert not storage.replace_json(location, {"n": 3}, tag)
+    assert storage.get_json(location) == {"n": 2}
+
+
+def test_a_list_goes_on_behind_a_key(storage: Storage) -> None:
+    for key in ("f/1/a", "f/2/a", "f/2/b", "g/1"):
+        storage.put_json(Location(BUCKET, key), {})
+    assert [each["Key"] for each in storage.list(BUCKET, "f/", "f/2/")] == ["f/2/a", "f/2/b"]

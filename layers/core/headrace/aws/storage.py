@@ -91,18 +91,42 @@ class Storage:
 
         S3 decides (`If-None-Match: *`), so of several writers exactly one wins.
         """
+        return self.replace_json(location, content, None)
+
+    def find_tagged(self, location: Location, limit: int = 64 << 20) -> tuple[bytes, str] | None:
+        """Return a small object and its ETag, to `replace_json` it; None when there is none.
+
+        Without ListBucket S3 answers 403, which is raised.
+        """
+        try:
+            reply = self._s3.get_object(**location._arguments())
+        except self._s3.exceptions.NoSuchKey:
+            return None
+        if reply["ContentLength"] > limit:
+            raise ValueError(f"{location.uri} has {reply['ContentLength']} bytes: over {limit}")
+        return reply["Body"].read(), reply["ETag"]
+
+    def replace_json(self, location: Location, content: Any, tag: str | None) -> bool:
+        """Write JSON if the object still has the ETag `tag` (None: is not there yet).
+
+        Returns whether it was written; S3 decides, so of several writers exactly one wins. When the
+        reply was lost it was written and looks refused: read again what is there.
+        """
+        condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
         try:
             self._s3.put_object(
                 Bucket=location.bucket,
                 Key=location.key,
-                Body=json.dumps(content, allow_nan=False).encode(),
+                Body=json.dumps(content, allow_nan=False, separators=(",", ":")).encode(),
                 ContentType="application/json",
-                IfNoneMatch="*",
+                **condition,
                 **self._encryption,
             )
         except self._s3.exceptions.ClientError as error:
-            # 409: another conditional write of the same key was first, in this very moment.
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] in {409, 412}:
+            # 409: another conditional write of the same key was first, in this very moment. 404: it
+            # was deleted (PutObject, API reference).
+            refused = {409, 412} if tag is None else {404, 409, 412}
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] in refused:
                 return False
             raise
         return True
@@ -159,9 +183,11 @@ class Storage:
             ExtraArgs=self._encryption or None,
         )
 
-    def list(self, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
-        """Yield the objects under a prefix, as ListObjectsV2 describes them."""
-        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    def list(self, bucket: str, prefix: str, after: str = "") -> Iterator[dict[str, Any]]:
+        """Yield what ListObjectsV2 says of objects under a prefix, those that sort behind `after`."""
+        pages = self._s3.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket, Prefix=prefix, **({"StartAfter": after} if after else {})
+        )
         for page in pages:
             yield from page.get("Contents", [])
 
