@@ -184,7 +184,7 @@ class Storage:
         )
 
     def list(self, bucket: str, prefix: str, after: str = "") -> Iterator[dict[str, Any]]:
-        """Yield what ListObjectsV2 says of objects under a prefix, those that sort behind `after`."""
+        """Yield the objects under a prefix as ListObjectsV2 does, from the key behind `after`."""
         pages = self._s3.get_paginator("list_objects_v2").paginate(
             Bucket=bucket, Prefix=prefix, **({"StartAfter": after} if after else {})
         )
