@@ -3,6 +3,7 @@
 import hashlib
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +16,8 @@ from headrace_cli.errors import error_code
 from headrace_cli.session import Session
 from headrace_cli.waiting import wait_for
 
-_SOURCE = Path("containers/tabular")
+# What the Dockerfile copies, and itself; they keep their places in the repository.
+_SOURCES = ("containers/tabular", "layers/profiling/headrace_profiling")
 _PREFIX = "images/tabular/"
 _LEFT_OUT = {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
 # The oldest date ZIP can hold: the same source must give the same bytes.
@@ -43,12 +45,13 @@ class Pushed:
         return self.at >= moment.replace(microsecond=0)
 
 
-def zip_source(folder: Path) -> bytes:
-    """Return a folder as a ZIP archive that depends on names and contents only."""
+def zip_source(root: Path, folders: Sequence[str] = _SOURCES) -> bytes:
+    """Return folders of a root as a ZIP archive that depends on names and contents only."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-            inside = path.relative_to(folder)
+        found = (path for folder in folders for path in (root / folder).rglob("*"))
+        for path in sorted(path for path in found if path.is_file()):
+            inside = path.relative_to(root)
             if _LEFT_OUT.isdisjoint(inside.parts):
                 entry = zipfile.ZipInfo(inside.as_posix(), _EPOCH)
                 entry.external_attr = (0o755 if path.stat().st_mode & 0o100 else 0o644) << 16
@@ -63,7 +66,7 @@ def ensure_image(session: Session, timeout: float, root: Path = ROOT) -> Image:
     Raises:
         TimedOutError: the image did not appear in time.
     """
-    content = zip_source(root / _SOURCE)
+    content = zip_source(root)
     source = hashlib.sha256(content).hexdigest()[:12]
     location = {"Bucket": session.stack.artifacts_bucket, "Key": f"{_PREFIX}{source}.zip"}
     sent = _newest_source(session)

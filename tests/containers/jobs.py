@@ -129,7 +129,7 @@ def train(
 def environment(base: Path) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(PACKAGE),
+        "PYTHONPATH": f"{PACKAGE}:{ROOT / 'layers' / 'profiling'}",
         "SAGEMAKER_BASE_DIR": str(base),
         "PYTHONDONTWRITEBYTECODE": "1",
     }

@@ -33,6 +33,15 @@ class Scored:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """The model as it was saved and will be served, and what it says about the held-out rows."""
+
+    model: Model
+    columns: Columns
+    scored: Scored
+
+
+@dataclass(frozen=True)
 class Holdout:
     """The held-out rows: raw columns, outcomes, what identifies each row, and its dataset."""
 

@@ -113,15 +113,19 @@ def features_function(folder: Path, entrypoint: str | None) -> FeaturesFunction 
 
 def xgboost_engine(path: Path) -> Engine:
     """Score with XGBoost itself."""
+    return booster_engine(load_booster(path))
+
+
+def load_booster(path: Path) -> Any:
+    """Read a booster."""
     import xgboost  # takes a second that a server with ONNX does not need
 
     try:
-        booster = xgboost.Booster(model_file=path)
+        return xgboost.Booster(model_file=path)
     except xgboost.core.XGBoostError as error:
         raise ArtifactError(f"{path.name} cannot be read by XGBoost {xgboost.__version__}") from (
             error
         )
-    return booster_engine(booster)
 
 
 def booster_engine(booster: Any) -> Engine:

@@ -60,7 +60,8 @@ def load_rows(run: Run, folder: Path) -> Rows:
             )
         files += found
         versions += [position] * len(found)
-    unread = set(run.exclude) - set(run.slices) - {run.entity, run.event_time, run.label}
+    read = {run.entity, run.event_time, run.label, *run.slices, *run.facets, *run.segments}
+    unread = set(run.exclude) - read
     table = read_parquet(files, ignore=sorted(unread))
     check_columns(run, table)
     kind = table.kinds[run.label]

@@ -50,6 +50,8 @@ class Run:
     metric: str
     cost: Cost | None
     slices: tuple[str, ...]
+    facets: Mapping[str, tuple[str, ...]]
+    segments: tuple[str, ...]
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -76,6 +78,7 @@ def parse_run(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> Run:
     """Turn the parsed `run.json` into a Run; raise KeyError or ProjectError."""
     data, evaluation = document["data"], document["evaluation"]
     training, cost = document.get("training") or {}, evaluation.get("cost")
+    monitoring = document.get("monitoring") or {}
     problem = document["problem"]
     if problem not in ("binary", "multiclass", "regression"):
         raise ProjectError(f"problem '{problem}' is not one of binary, multiclass, regression")
@@ -99,6 +102,8 @@ def parse_run(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> Run:
         metric=evaluation["metric"],
         cost=parse_cost(cost) if cost and problem == "binary" else None,
         slices=tuple(evaluation.get("slices") or ()),
+        facets={name: tuple(of) for name, of in (monitoring.get("facets") or {}).items()},
+        segments=tuple(monitoring.get("segments") or ()),
         hyperparameters={**(training.get("hyperparameters") or {}), **overrides},
     )
 

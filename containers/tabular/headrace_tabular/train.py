@@ -20,11 +20,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from headrace_tabular import artifact, baselines, evaluation, leakage, metrics, model, usercode
+from headrace_tabular import (
+    artifact,
+    baselines,
+    evaluation,
+    leakage,
+    metrics,
+    model,
+    monitoring,
+    usercode,
+)
 from headrace_tabular.archives import extract
 from headrace_tabular.columns import take
 from headrace_tabular.errors import TabularError
-from headrace_tabular.evaluation import Holdout, Judge, Scored
+from headrace_tabular.evaluation import Candidate, Holdout, Judge, Scored
 from headrace_tabular.fit import Part, best_threshold, check_model, fit, importances
 from headrace_tabular.reports import log_metrics, write_json, write_smoke
 from headrace_tabular.rows import Prepared, Rows, load_rows, prepare
@@ -94,7 +103,12 @@ def train(base: Path) -> None:
         with clock("train"):
             trained = train_model(run, rows, prepared, project, folders.model)
         with clock("evaluate"):
-            report = evaluate(run, rows, prepared, trained, folders, champion)
+            candidate = score_candidate(rows, trained, folders)
+            report = evaluate(run, rows, prepared, trained, candidate, folders, champion)
+        with clock("baseline"):
+            booster = trained.model if trained.engine == "xgboost" else None
+            unwatched = monitoring.write(folders.output, run, rows, prepared, candidate, booster)
+            report["warnings"] += unwatched
     report |= {"greater_is_better": greater, "seconds": clock.seconds}
     write_json(folders.output / "evaluation.json", report)
     log_metrics(report)
@@ -164,24 +178,27 @@ def scorer(made: Any, engine: str, folder: Path, run: Run) -> model.Engine:
     return model.booster_engine(made)
 
 
+def score_candidate(rows: Rows, trained: Trained, folders: Folders) -> Candidate:
+    """Load the candidate from its artifact and give it raw columns, exactly as it is served."""
+    served = model.load(folders.model)
+    columns = take(rows.table.columns, rows.held)
+    return Candidate(served, columns, Scored(served.scores(columns), trained.threshold))
+
+
 def evaluate(
     run: Run,
     rows: Rows,
     prepared: Prepared,
     trained: Trained,
+    saved: Candidate,
     folders: Folders,
     champion_folder: Path,
 ) -> dict[str, Any]:
-    """Judge the saved candidate, the baselines and the champion on the held-out rows.
-
-    The candidate is loaded from its artifact and given raw columns, exactly as it is served.
-    """
-    served = model.load(folders.model)
-    columns = take(rows.table.columns, rows.held)
+    """Judge the saved candidate, the baselines and the champion on the held-out rows."""
+    served, columns, candidate = saved.model, saved.columns, saved.scored
     held_keys = [key for key, held in zip(rows.keys, rows.held, strict=True) if held]
     holdout = Holdout(columns, rows.y[rows.held], held_keys, rows.dataset[rows.held])
     judge = Judge(run.problem, run.metric, run.cost, holdout)
-    candidate = Scored(served.scores(columns), trained.threshold)
     evaluation.check_row_wise(served, columns, candidate.scores)
     write_smoke(folders.output / "smoke.json", run, served, columns, candidate)
     warned = leakage.warnings(

@@ -99,14 +99,17 @@ class Histogram:
 
     def quantile(self, share: float) -> float | None:
         """Return the value below which `share` of the values lie; exact if the bins are."""
-        if not len(self.keys):
-            return None
-        rank = share * (self.total - 1)
+        return float(self.quantiles(np.array([share]))[0]) if len(self.keys) else None
+
+    def quantiles(self, shares: Floats) -> Floats:
+        """Return the value below which each share of the values lies; there must be values."""
+        ranks = shares * (self.total - 1)
         below = np.cumsum(self.counts)
-        i = int(np.searchsorted(below, rank, side="right"))
-        within = (rank - (below[i] - self.counts[i]) + 0.5) / self.counts[i]
-        lower, upper = float(self.lower[i]), float(self.upper[i])
-        return lower if self.exact else lower * (1 - within) + upper * within
+        i = np.searchsorted(below, ranks, side="right")
+        if self.exact:
+            return self.lower[i]
+        within = (ranks - (below[i] - self.counts[i]) + 0.5) / self.counts[i]
+        return np.asarray(self.lower[i] * (1 - within) + self.upper[i] * within)
 
     def __eq__(self, other: object) -> bool:
         return (

@@ -97,11 +97,23 @@ def test_the_same_source_gives_the_same_archive(tmp_path: Path) -> None:
     import os
 
     os.utime(tmp_path / "two" / "b.py", (1, 1))
-    first, second = zip_source(tmp_path / "one"), zip_source(tmp_path / "two")
+    first, second = (zip_source(tmp_path / name, ["."]) for name in ("one", "two"))
     assert first == second
     archive = zipfile.ZipFile(io.BytesIO(first))
     assert archive.namelist() == ["a/run", "b.py"]
     assert archive.getinfo("a/run").external_attr >> 16 == 0o755
+
+
+def test_everything_that_the_dockerfile_copies_is_sent() -> None:
+    from headrace_cli.environments import ROOT
+
+    sent = zipfile.ZipFile(io.BytesIO(zip_source(ROOT))).namelist()
+    lines = (ROOT / "containers/tabular/Dockerfile").read_text().splitlines()
+    copied = [path for line in lines if line.startswith("COPY ") for path in line.split()[1:-1]]
+    assert "layers/profiling/headrace_profiling" in copied
+    for path in copied:
+        assert any(name == path or name.startswith(f"{path}/") for name in sent), path
+    assert {"containers/tabular/Dockerfile", "containers/tabular/buildspec.yml"} <= {*sent}
 
 
 def test_an_image_is_built_once_for_each_source(aws, headrace) -> None:

@@ -81,6 +81,7 @@ def test_the_container_is_told_what_the_project_says() -> None:
             "cost": {"false_positive": 1, "false_negative": 2},
             "slices": ["region"],
         },
+        monitoring={"bias": {"facets": {"sex": ["f"]}}, "segments": ["region"]},
     ).config
     assert config == {
         "schema_version": 1,
@@ -105,7 +106,9 @@ def test_the_container_is_told_what_the_project_says() -> None:
             "slices": ["region"],
             "latency_ms": None,
         },
+        "monitoring": {"facets": {"sex": ["f"]}, "segments": ["region"]},
     }
+    assert planned().config["monitoring"] == {"facets": {}, "segments": []}
 
 
 def test_every_attempt_has_a_job_of_its_own() -> None:

@@ -128,6 +128,7 @@ def _config(
 ) -> dict[str, Any]:
     """Build run.json, the container's contract: what to learn, from what, measured how."""
     data, evaluation = definition.data, definition.evaluation
+    monitoring = definition.monitoring
     return {
         "schema_version": 1,
         "run": run.run,
@@ -156,6 +157,10 @@ def _config(
             "cost": evaluation.cost.model_dump() if evaluation.cost else None,
             "slices": evaluation.slices,
             "latency_ms": evaluation.latency_ms,
+        },
+        "monitoring": {
+            "facets": monitoring.bias.facets if monitoring.bias else {},
+            "segments": monitoring.segments,
         },
     }
 

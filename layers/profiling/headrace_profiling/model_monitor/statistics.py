@@ -115,9 +115,9 @@ def _levels(numbers: Numbers) -> list[list[float]]:
 
 
 def _at(numbers: Numbers, ranks: npt.NDArray[Any]) -> list[float]:
-    last = max(1, numbers.count - 1)
-    shares = np.clip(ranks / last, 0, 1).tolist()
-    return [value for share in shares if (value := numbers.quantile(share)) is not None]
+    shares = np.clip(ranks / max(1, numbers.count - 1), 0, 1)
+    values = numbers.bins.quantiles(shares)
+    return list(np.clip(values, numbers.minimum, numbers.maximum).tolist())
 
 
 def _column(entry: Mapping[str, Any]) -> ColumnProfile:
