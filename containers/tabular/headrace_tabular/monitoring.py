@@ -208,8 +208,9 @@ def attribution(
 
 def bias(run: Run, rows: Rows, answered: Columns, warned: list[str]) -> dict[str, Any]:
     """Return outcomes and predictions by group; rows that have no value are in no group."""
-    if run.facets and run.problem != "binary":
-        warned.append(f"bias will not be watched: it is measured of two classes, not {run.problem}")
+    if run.problem != "binary":
+        if run.facets:
+            warned.append(f"bias will not be watched: it needs two classes, this is {run.problem}")
         return {}
     names = class_names(rows.classes)
     outcomes = names[rows.y[rows.held].astype(np.intp)]
