@@ -42,7 +42,7 @@ class ColumnReport(_Part):
 
     `measures` are headrace_profiling's names; of a feature whose attribution is compared they are
     `training` and `live`. `baseline` has those that the baseline has too (bias of the held-out
-    rows). `page.buckets_of` makes buckets that a person can read.
+    rows). `page.buckets.buckets_of` makes buckets that a person can read.
     """
 
     name: str
