@@ -32,6 +32,11 @@ T = TypeVar("T")
 _numbers = itertools.count(1)
 
 
+def new_model(prefix: str) -> str:
+    """Return a name that no model of this run has."""
+    return f"{prefix}-{next(_numbers)}"
+
+
 def wait(look: Callable[[], T | None], what: str, seconds: float = 90) -> T:
     """Return the first thing `look` finds; fail when it finds nothing in time."""
     deadline = time.monotonic() + seconds
@@ -205,6 +210,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     """The deployed stack; the same functions as `headrace up` and `down`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEADRACE_HOME", str(tmp_path_factory.mktemp("headrace")))
+        patch.setenv("HEADRACE_LOCAL_IMAGES", str(Path(__file__).parent / "tiny" / "images.yaml"))
         environment = find_environment("local-journey")
         session = Session(environment, Console(as_json=True))
         try:
@@ -220,4 +226,4 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
 @pytest.fixture
 def journey(session: Session, tmp_path: Path) -> Journey:
     """A new model on the stack."""
-    return Journey(session, tmp_path, f"model-{next(_numbers)}")
+    return Journey(session, tmp_path, new_model("model"))
