@@ -7,7 +7,7 @@ What every request of a kind shares (keys, subnets, isolation, roles, tags) come
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from headrace import names
 from headrace.definition import Deployment, Training
@@ -29,6 +29,18 @@ _KEEP_INSTANCES = {
 _MAX_SECONDS = 28 * 86400  # of any job (StoppingCondition, API reference)
 CONTENT_TYPES = ["application/json", "application/jsonlines", "text/csv", "application/x-parquet"]
 RESPONSE_TYPES = ["application/json", "text/csv"]
+
+
+class Kept(NamedTuple):
+    """A JSON document in S3, as the registry names it."""
+
+    uri: str
+    sha256: str
+
+    def as_source(self) -> Request:
+        """Build a MetricsSource."""
+        digest = f"sha256:{self.sha256}"
+        return {"ContentType": "application/json", "ContentDigest": digest, "S3Uri": self.uri}
 
 
 def build_training_job(
@@ -88,15 +100,18 @@ def build_model_package(
     image: str,
     artifact_uri: str,
     instance_type: str,
-    evaluation_uri: str,
-    evaluation_sha256: str,
+    evaluation: Kept,
+    data_quality: Mapping[str, Kept],
     metadata: Mapping[str, str],
 ) -> Request:
     """Build CreateModelPackage: a version that waits for an approval, whoever may give it.
 
+    `data_quality` are the Statistics and Constraints of the training data, if they are known: what
+    this version was made of, and what its traffic is checked against.
     Versioned packages take no tags (API reference, CreateModelPackage): the group carries those,
     and what is particular to this version goes into its customer metadata.
     """
+    known = {name: kept.as_source() for name, kept in data_quality.items()}
     return {
         "ModelPackageGroupName": group,
         "ModelPackageDescription": _line(description),
@@ -110,14 +125,10 @@ def build_model_package(
             "SupportedTransformInstanceTypes": [instance_type],
         },
         "ModelMetrics": {
-            "ModelQuality": {
-                "Statistics": {
-                    "ContentType": "application/json",
-                    "ContentDigest": f"sha256:{evaluation_sha256}",
-                    "S3Uri": evaluation_uri,
-                }
-            }
+            "ModelQuality": {"Statistics": evaluation.as_source()},
+            **({"ModelDataQuality": known} if known else {}),
         },
+        **({"DriftCheckBaselines": {"ModelDataQuality": known}} if known else {}),
         "CustomerMetadataProperties": dict(metadata),
     }
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from headrace.aws.candidates import JudgeRequest, JudgeVerdict, judge_candidate
 from headrace.aws.registry import find_run
@@ -34,10 +35,26 @@ def archive(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def leave(here: World, report: dict[str, Any] | bytes) -> None:
-    """Write what a job writes."""
+BASELINE: dict[str, Any] = {
+    "schema_version": 1,
+    "run": "credit-risk-run",
+    "model": MODEL,
+    "problem": "binary",
+    "rows": 100,
+    "inputs": {"version": 1, "rows": 100, "columns": {}},
+    "predictions": {"version": 1, "rows": 20, "columns": {}},
+    "quality": None,
+    "attribution": None,
+    "bias": {},
+    "segments": {},
+}
+
+
+def leave(here: World, report: dict[str, Any] | bytes, **more: bytes) -> None:
+    """Write what a job writes; `more` are names without `.json`."""
     content = report if isinstance(report, bytes) else json.dumps(report).encode()
     files = {"./evaluation.json": content, "smoke.json": b'{"instances": []}'}
+    files |= {f"{name}.json": text for name, text in more.items()}
     put(here, f"{OUTPUT}/output.tar.gz", archive(files))
     put(here, f"{OUTPUT}/model.tar.gz", MODEL_BYTES)
 
@@ -128,6 +145,51 @@ def test_a_better_candidate_is_packed_with_its_origin(here: World) -> None:
         1 << 20,
     )
     assert digest == f"sha256:{hashlib.sha256(kept).hexdigest()}"
+
+
+def kept(here: World, name: str) -> bytes:
+    key = f"runs/credit-risk/credit-risk-run/{name}.json"
+    return here.storage.get_bytes(Location("headrace-artifacts", key), 1 << 20)
+
+
+def test_a_baseline_is_kept_and_the_package_names_its_statistics(here: World) -> None:
+    content = json.dumps(BASELINE).encode()
+    leave(here, evaluation(champion=None), baseline=content, statistics=b"[1]", constraints=b"[2]")
+    verdict = judged(here)
+    assert kept(here, "baseline") == content
+    assert verdict.package is not None
+    for where in ("ModelMetrics", "DriftCheckBaselines"):
+        found = verdict.package[where]["ModelDataQuality"]
+        for kind, name in (("Statistics", "statistics"), ("Constraints", "constraints")):
+            digest = hashlib.sha256(kept(here, name)).hexdigest()
+            assert found[kind]["ContentDigest"] == f"sha256:{digest}"
+            assert found[kind]["S3Uri"].endswith(f"/runs/credit-risk/credit-risk-run/{name}.json")
+    assert not [note for note in stored(here).notes if "baseline: " in note]
+
+
+@pytest.mark.parametrize(
+    ("baseline", "told"),
+    [
+        (None, "no baseline: monitoring will be unsure"),
+        (BASELINE | {"schema_version": 2}, "has schema version 2, this stack reads 1"),
+        (BASELINE | {"run": "another"}, "is of run another"),
+        (BASELINE | {"rows": None}, "is not valid: rows"),
+        ([], "has schema version None"),
+    ],
+)
+def test_a_run_without_a_baseline_that_can_be_read_is_judged(
+    here: World, baseline: Any, told: str
+) -> None:
+    """An older image or one's own writes none, or another."""
+    more = {"statistics": b"{}", "constraints": b"{}", "baseline": json.dumps(baseline).encode()}
+    leave(here, evaluation(champion=None), **(more if baseline is not None else {}))
+    verdict = judged(here)
+    assert verdict.outcome == "better"
+    assert verdict.package is not None
+    assert "DriftCheckBaselines" not in verdict.package
+    assert [note for note in stored(here).notes if told in note], stored(here).notes
+    with pytest.raises(ClientError):
+        kept(here, "baseline")
 
 
 def test_a_candidate_that_is_not_better_ends_its_run(here: World) -> None:

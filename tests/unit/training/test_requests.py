@@ -64,7 +64,14 @@ def test_isolation_keys_and_subnets_reach_the_job() -> None:
     assert key == request["OutputDataConfig"]["KmsKeyId"] == locked_down().kms_key_arn
 
 
-def package(description: str = "roc_auc 0.97 is above the champion's 0.96 (+0.01)") -> Any:
+def kept(name: str) -> requests.Kept:
+    return requests.Kept(f"s3://a/runs/m/r/{name}.json", "c" * 64)
+
+
+def package(
+    description: str = "roc_auc 0.97 is above the champion's 0.96 (+0.01)",
+    **data_quality: requests.Kept,
+) -> Any:
     run = run_record(metric="roc_auc", champion_package_arn="arn:aws:sagemaker:eu:1:m/g/1")
     return requests.build_model_package(
         group="headrace-credit-risk",
@@ -73,8 +80,8 @@ def package(description: str = "roc_auc 0.97 is above the champion's 0.96 (+0.01
         image=IMAGE,
         artifact_uri="s3://a/runs/m/r/output/job/output/model.tar.gz",
         instance_type="ml.m5.large",
-        evaluation_uri="s3://a/runs/m/r/evaluation.json",
-        evaluation_sha256="c" * 64,
+        evaluation=kept("evaluation"),
+        data_quality=data_quality,
         metadata=package_metadata(run, artifact_sha256="d" * 64, value=0.97),
     )
 
@@ -84,6 +91,17 @@ def test_model_package() -> None:
     check("createModelPackage", request)
     assert request["ModelApprovalStatus"] == "PendingManualApproval"
     assert "Tags" not in request  # SageMaker refuses them on versioned packages
+    assert "DriftCheckBaselines" not in request
+
+
+def test_a_package_carries_what_model_monitor_would_check_it_against() -> None:
+    request = package(Statistics=kept("statistics"), Constraints=kept("constraints"))
+    check("createModelPackage", request)
+    assert request["DriftCheckBaselines"]["ModelDataQuality"]["Constraints"]["S3Uri"] == (
+        "s3://a/runs/m/r/constraints.json"
+    )
+    data_quality = request["DriftCheckBaselines"]["ModelDataQuality"]
+    assert request["ModelMetrics"]["ModelDataQuality"] == data_quality
 
 
 def test_a_replayed_registration_has_the_same_token() -> None:

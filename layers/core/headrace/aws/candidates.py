@@ -1,10 +1,11 @@
 """Candidates: judged by what their job left in S3, and packed for the registry."""
 
 import tempfile
+from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -13,12 +14,13 @@ from headrace.aws.ledger import Ledger
 from headrace.aws.registry import find_run
 from headrace.aws.storage import Location, Storage
 from headrace.definition import ModelDefinition
-from headrace.errors import TrainingError
+from headrace.errors import MonitoringError, TrainingError
 from headrace.events import CandidateRefused
+from headrace.monitoring.baseline import Baseline
 from headrace.names import package_group_name
 from headrace.records import Key, RunRecord, model_partition, now
 from headrace.registry import package_metadata
-from headrace.requests import Request, build_model_package
+from headrace.requests import Kept, Request, build_model_package
 from headrace.settings import Settings
 from headrace.training.evaluation import Evaluation
 from headrace.training.folder import RunFolder
@@ -28,6 +30,12 @@ from headrace.training.gate import Verdict, judge
 _MAX_OUTPUT_BYTES = 256 << 20
 _MAX_OUTPUT_ARCHIVE_BYTES = 128 << 20
 
+_REPORTS = ("evaluation.json", "smoke.json")
+# What monitoring needs; an older or another image writes none of it.
+_DATA_QUALITY = {"Statistics": "statistics.json", "Constraints": "constraints.json"}
+_BASELINE = ("baseline.json", *_DATA_QUALITY.values())
+_NO_BASELINE = "no baseline: monitoring will be unsure"
+
 
 class JudgeRequest(BaseModel):
     """What JudgeCandidate is asked."""
@@ -35,6 +43,14 @@ class JudgeRequest(BaseModel):
     model: str
     run: str
     execution: str
+
+
+class Outputs(NamedTuple):
+    """What a job left: its report, the files that are kept by their names, and what to remark."""
+
+    evaluation: Evaluation
+    kept: dict[str, Kept]
+    notes: list[str]
 
 
 class JudgeVerdict(BaseModel):
@@ -64,13 +80,14 @@ def judge_candidate(
     job = sagemaker.describe_training_job(TrainingJobName=run.training_job)
     _check_job(job, run, folder)
     artifact = Location.of(job["ModelArtifacts"]["S3ModelArtifacts"])
-    evaluation, evaluation_sha256 = _store_outputs(artifact, folder, storage)
-    verdict = judge(evaluation, definition, has_champion=run.champion_package_arn is not None)
+    outputs = _store_outputs(artifact, folder, storage)
+    has_champion = run.champion_package_arn is not None
+    verdict = judge(outputs.evaluation, definition, has_champion=has_champion)
     judged = run.model_copy(
         update={
             "reason": verdict.reasons[0],
             "reasons": verdict.reasons,
-            "notes": verdict.notes,
+            "notes": verdict.notes + outputs.notes,
             "metric": verdict.metric,
             "candidate_value": verdict.candidate_value,
             "champion_value": verdict.champion_value,
@@ -93,7 +110,7 @@ def judge_candidate(
             reasons=verdict.reasons,
         )
         return JudgeVerdict(outcome="not better", reason=judged.reason, refusal=refusal)
-    package = _package(judged, definition, settings, artifact.uri, evaluation_sha256)
+    package = _package(judged, definition, settings, artifact.uri, outputs.kept)
     return JudgeVerdict(outcome="better", reason=judged.reason, package=package)
 
 
@@ -115,10 +132,8 @@ def _check_job(job: dict[str, Any], run: RunRecord, folder: RunFolder) -> None:
         )
 
 
-def _store_outputs(
-    artifact: Location, folder: RunFolder, storage: Storage
-) -> tuple[Evaluation, str]:
-    """Read the job's report, and keep it where people find it."""
+def _store_outputs(artifact: Location, folder: RunFolder, storage: Storage) -> Outputs:
+    """Read the job's report and baseline, and keep them where people and monitors find them."""
     archive = Location(artifact.bucket, artifact.key.rpartition("/")[0] + "/output.tar.gz")
     if storage.head(archive)["ContentLength"] > _MAX_OUTPUT_ARCHIVE_BYTES:
         raise TrainingError(f"{archive.uri} is larger than {_MAX_OUTPUT_ARCHIVE_BYTES:,} bytes.")
@@ -126,8 +141,8 @@ def _store_outputs(
         path = Path(temporary, "output.tar.gz")
         storage.download(archive, path)
         with path.open("rb") as file:
-            found = read_members(file, {"evaluation.json", "smoke.json"}, _MAX_OUTPUT_BYTES)
-    if len(found) < 2:
+            found = read_members(file, {*_REPORTS, *_BASELINE}, _MAX_OUTPUT_BYTES)
+    if not found.keys() >= {*_REPORTS}:
         raise TrainingError(f"{archive.uri} lacks evaluation.json or smoke.json.")
     try:
         evaluation = Evaluation.model_validate_json(found["evaluation.json"])
@@ -135,11 +150,25 @@ def _store_outputs(
         raise TrainingError(f"evaluation.json of run {folder.run} is not valid: {error}") from error
     if evaluation.run != folder.run:
         raise TrainingError(f"evaluation.json is of run {evaluation.run}, not {folder.run}.")
-    digest = ""
-    for name, uri in (("smoke.json", folder.smoke), ("evaluation.json", folder.evaluation)):
-        storage.put_bytes(Location.of(uri), found[name], "application/json")
-        digest = sha256(found[name]).hexdigest()
-    return evaluation, digest
+    notes = _remarks(found, folder)
+    kept = {}
+    for name in found if not notes else _REPORTS:
+        storage.put_bytes(Location.of(folder.uri(name)), found[name], "application/json")
+        kept[name] = Kept(folder.uri(name), sha256(found[name]).hexdigest())
+    return Outputs(evaluation, kept, notes)
+
+
+def _remarks(found: Mapping[str, bytes], folder: RunFolder) -> list[str]:
+    """Tell why a run has no baseline to keep; such a run is judged all the same."""
+    if not found.keys() >= {*_BASELINE}:
+        return [_NO_BASELINE]
+    try:
+        baseline = Baseline.from_json(found["baseline.json"])
+    except MonitoringError as error:
+        return [f"{_NO_BASELINE} ({error})"]
+    if baseline.run != folder.run:
+        return [f"{_NO_BASELINE} (baseline.json is of run {baseline.run})"]
+    return []
 
 
 def _record(judged: RunRecord, verdict: Verdict, ledger: Ledger) -> None:
@@ -174,7 +203,7 @@ def _package(
     definition: ModelDefinition,
     settings: Settings,
     artifact_uri: str,
-    evaluation_sha256: str,
+    kept: Mapping[str, Kept],
 ) -> Request:
     if run.image is None or run.artifact_sha256 is None or run.candidate_value is None:
         raise TrainingError(f"Run {run.run} lacks what a package must carry.")
@@ -185,8 +214,8 @@ def _package(
         image=run.image,
         artifact_uri=artifact_uri,
         instance_type=definition.deployment.instance_type,
-        evaluation_uri=run.evaluation_uri or "",
-        evaluation_sha256=evaluation_sha256,
+        evaluation=kept["evaluation.json"],
+        data_quality={n: kept[file] for n, file in _DATA_QUALITY.items() if file in kept},
         metadata=package_metadata(
             run, artifact_sha256=run.artifact_sha256, value=run.candidate_value
         ),

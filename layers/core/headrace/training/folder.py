@@ -45,15 +45,8 @@ class RunFolder(NamedTuple):
 
     @property
     def baseline(self) -> str:
-        """What the model's traffic is compared with."""
+        """What the model's traffic is compared with; not there if an older image made the model.
+
+        `statistics.json` and `constraints.json` beside it say it in Model Monitor's formats.
+        """
         return self.uri("baseline.json")
-
-    @property
-    def statistics(self) -> str:
-        """The inputs of the training data, in Model Monitor's format."""
-        return self.uri("statistics.json")
-
-    @property
-    def constraints(self) -> str:
-        """What those inputs are like, in Model Monitor's format."""
-        return self.uri("constraints.json")
