@@ -14,7 +14,10 @@ from headrace.sections import Duration, Section, in_words, lasting
 
 Remedy = Literal["roll back", "retrain", "both", "wait"]
 _SERVING = frozenset({"server-errors", "client-errors", "latency", "own"})
-_LEARNING = frozenset({"model-quality", "drift", "business"})
+_QUALITY = frozenset({"model-quality", "business", "bias"})
+_MOVED = frozenset({"feature-drift", "prediction-drift", "attribution-drift"})
+_BLAMING = _SERVING | _QUALITY
+_LEARNING = _QUALITY | _MOVED
 
 
 class Recovery(Section):
@@ -40,7 +43,8 @@ class Earlier(NamedTuple):
 class Situation(NamedTuple):
     """What the policy looks at. `rings` are kinds of alarms that ring at this moment.
 
-    `brought_back` says that what serves is there because a newer version was taken back.
+    `seen` is what monitors that ring saw, in words. `brought_back` says that what serves is there
+    because a newer version was taken back.
     """
 
     now: datetime
@@ -48,6 +52,7 @@ class Situation(NamedTuple):
     live_version: int | None
     live_since: datetime | None
     last_good: int | None
+    seen: tuple[str, ...] = ()
     brought_back: bool = False
     deploying: str | None = None
     paused: str | None = None
@@ -71,7 +76,7 @@ def choose(case: Situation, policy: Recovery) -> Choice:
         if reason:
             return Choice(remedy="wait", reasons=[reason])
     blame, told = _blame(case, policy)
-    reasons = [told]
+    reasons = [told, *case.seen]
     against = _against_going_back(case, policy) if blame else None
     roll_back = blame and against is None
     if against:
@@ -94,8 +99,8 @@ def _blame(case: Situation, policy: Recovery) -> tuple[bool, str]:
     """Say whether the version that serves is to blame."""
     rings = ", ".join(sorted(case.rings))
     age = (case.now - (case.live_since or case.now)).total_seconds()
-    if not case.rings & (_SERVING | _LEARNING):
-        return False, f"{rings}: nobody asks, which no version of a model can mend"
+    if not case.rings & _BLAMING:
+        return False, f"{rings}: {_beyond_versions(case.rings)}"
     told = f"{rings}: {in_words(round(age))} after version {case.live_version} went live"
     if case.brought_back:
         # It served well before: walking further back would only reject good versions.
@@ -103,6 +108,15 @@ def _blame(case: Situation, policy: Recovery) -> tuple[bool, str]:
     if age > policy.watch:
         return False, f"{told}, too long to blame it (recovery.watch)"
     return True, told
+
+
+def _beyond_versions(rings: frozenset[str]) -> str:
+    """Say why no version is to blame for what rings."""
+    if rings & _MOVED:
+        return "what is asked has changed, which is no fault of the version that serves"
+    if "data-quality" in rings:
+        return "callers send other data than it was trained on, which people must look at"
+    return "nobody asks, which no version of a model can mend"
 
 
 def _against_going_back(case: Situation, policy: Recovery) -> str | None:

@@ -129,9 +129,11 @@ class Alarmed:
 
     def __init__(self) -> None:
         self.states: dict[str, str] = {}
+        self.puts: dict[str, dict[str, Any]] = {}
 
-    def put_metric_alarm(self, AlarmName: str, **_: Any) -> None:  # noqa: N803 — boto3's
+    def put_metric_alarm(self, AlarmName: str, **more: Any) -> None:  # noqa: N803 — boto3's
         self.states.setdefault(AlarmName, "INSUFFICIENT_DATA")
+        self.puts[AlarmName] = more
 
     def put_composite_alarm(self, AlarmName: str, AlarmRule: str, **_: Any) -> None:  # noqa: N803 — boto3's
         named = set(re.findall(r'ALARM\("([^"]+)"\)', AlarmRule))
@@ -151,7 +153,12 @@ class Alarmed:
 
     def describe_alarms(self, AlarmNames: list[str], **_: Any) -> dict[str, Any]:  # noqa: N803 — boto3's
         found = [
-            {"AlarmName": n, "StateValue": self.states[n], "StateReason": "it is"}
+            {
+                **self.puts.get(n, {}),
+                "AlarmName": n,
+                "StateValue": self.states[n],
+                "StateReason": "it is",
+            }
             for n in AlarmNames
             if n in self.states
         ]

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.deployment.alarms import MONITORS
 from headrace.recovery import Earlier, Recovery, Situation, choose
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -39,7 +40,17 @@ def case(
         (case("server-errors", last_good=None), "wait", "no earlier version to go back to"),
         (case("traffic"), "wait", "nobody asks"),
         (case("traffic", "server-errors"), "roll back", "server-errors, traffic"),
-        (case("drift", live_hours=480), "retrain", "the data moved away"),
+        (case("feature-drift", live_hours=480), "retrain", "the data moved away"),
+        (case("feature-drift"), "retrain", "which is no fault of the version that serves"),
+        (case("prediction-drift", "attribution-drift"), "retrain", "the data moved away"),
+        (case("feature-drift", seen=("amount: psi is 2",)), "retrain", "amount: psi is 2"),
+        (case("data-quality"), "wait", "which people must look at"),
+        (case("data-quality", "traffic"), "wait", "which people must look at"),
+        (case("data-quality", "feature-drift"), "retrain", "data-quality, feature-drift"),
+        (case("feature-drift", "server-errors"), "both", "version 2 served well before"),
+        (case("business"), "both", "a new candidate is trained"),
+        (case("bias"), "both", "bias: 1 h after version 3 went live"),
+        (case("bias", live_hours=480), "retrain", "too long to blame it"),
         (case("model-quality"), "both", "a new candidate is trained"),
         (case("model-quality", last_good=None), "retrain", "a new candidate is trained"),
         (case(), "wait", "nothing rings any more"),
@@ -48,7 +59,11 @@ def case(
         (case("latency", brought_back=True), "wait", "brought back and rings too"),
         (case("model-quality", brought_back=True), "retrain", "brought back and rings too"),
         (case("latency", earlier=(Earlier("retrain", ago(1)),)), "roll back", "latency"),
-        (case("drift", live_hours=99, earlier=(Earlier("roll back", ago(1)),)), "retrain", "drift"),
+        (
+            case("feature-drift", live_hours=99, earlier=(Earlier("roll back", ago(1)),)),
+            "retrain",
+            "drift",
+        ),
         (case("latency", live_version=None), "wait", "no version of ours serves"),
         (
             case("latency", earlier=(Earlier("roll back", ago(1)),)),
@@ -68,13 +83,13 @@ def test_the_remedy_and_why(situation: Situation, remedy: str, told: str) -> Non
 
 def test_a_project_may_forbid_either() -> None:
     never = Recovery(roll_back=False, retrain=False)
-    choice = choose(case("server-errors", "drift"), never)
+    choice = choose(case("server-errors", "feature-drift"), never)
     assert choice.remedy == "wait"
     assert "forbids to roll back" in "; ".join(choice.reasons)
     assert "forbids to retrain" in "; ".join(choice.reasons)
 
 
-KINDS = ("server-errors", "client-errors", "latency", "traffic", "own", "drift", "model-quality")
+KINDS = ("server-errors", "client-errors", "latency", "traffic", "own", *MONITORS)
 situations = st.builds(
     Situation,
     now=st.just(NOW),
@@ -118,3 +133,11 @@ def test_alarms_that_never_end_do_not_walk_back_through_good_versions() -> None:
     assert first.remedy == "roll back"
     later = case("server-errors", live_hours=7, brought_back=True, last_good=1)
     assert choose(later, POLICY).remedy == "wait"
+
+
+@given(situations)
+def test_data_that_moved_never_roll_a_version_back(situation: Situation) -> None:
+    """Nor do data of another form: no version is at fault for what callers send."""
+    kinds = {"feature-drift", "prediction-drift", "attribution-drift", "data-quality", "traffic"}
+    choice = choose(situation._replace(rings=situation.rings & kinds), POLICY)
+    assert choice.remedy in ("retrain", "wait")

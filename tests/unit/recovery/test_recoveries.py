@@ -7,6 +7,8 @@ import pytest
 
 from headrace.aws.recoveries import Recoverer, RemedyRequest, RemedyVerdict, choose_remedy
 from headrace.aws.storage import Location
+from headrace.monitoring.layout import latest_report_key
+from headrace.monitoring.report import MonitorReport, Report
 from headrace.projects import archive_key, build_archive
 from headrace.records import EndpointRecord, Key, RecoveryRecord, model_partition, now
 from tests.unit import world
@@ -147,3 +149,46 @@ def test_paused_people_are_told_and_nothing_happens(recovering: Recovering) -> N
 def test_a_model_without_an_endpoint_waits(recovering: Recovering) -> None:
     recovering.here.ledger.put(EndpointRecord(model=MODEL, endpoint=ENDPOINT))
     assert recovering.ring().remedy == "wait"
+
+
+def drift(recovering: Recovering, version: int) -> str:
+    """Let a monitor's alarm ring about a version; return its name."""
+    name = f"{ENDPOINT}/feature-drift"
+    dimensions = [{"Name": "Version", "Value": str(version)}]
+    recovering.alarmed.put_metric_alarm(name, Dimensions=dimensions)
+    recovering.alarmed.states = {name: "ALARM"}
+    return name
+
+
+def test_drift_asks_for_retraining_and_says_what_moved(recovering: Recovering) -> None:
+    why = "car_value: psi is 1.2; 0.2 is the limit"
+    monitor = MonitorReport(monitor="feature-drift", verdict="drifted", reasons=[why], rows=1000)
+    report = Report(
+        model=MODEL,
+        endpoint=ENDPOINT,
+        package_version=2,
+        run="run",
+        start="2026-11-21T13:00:00Z",
+        end="2026-11-22T13:00:00Z",
+        made_at="2026-11-22T13:00:09Z",
+        verdict="drifted",
+        reasons=[why],
+        monitors=[monitor],
+    )
+    place = Location("headrace-artifacts", latest_report_key(MODEL))
+    recovering.here.storage.put_bytes(place, report.to_json(), "application/json")
+    verdict = recovering.ring(alarm=drift(recovering, 2))
+    assert (verdict.remedy, verdict.rejection) == ("retrain", None)
+    assert verdict.retraining is not None
+    assert f"feature-drift: {why}" in verdict.retraining.reason
+    (record,) = recovering.records()
+    assert record.alarms == [f"{ENDPOINT}/feature-drift"]
+
+
+def test_what_a_monitor_said_of_the_version_before_is_no_fault_of_the_next(
+    recovering: Recovering,
+) -> None:
+    """Invariant 39: until the next report the alarm is the old version's, and changes nothing."""
+    verdict = recovering.ring(alarm=drift(recovering, 1))
+    assert (verdict.remedy, verdict.retraining, verdict.rejection) == ("wait", None, None)
+    assert [record.alarms for record in recovering.records()] == [[]]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from headrace.aws.alarms import describe_alarms
+from headrace.aws.alarms import describe_alarms, ringing_monitors
 from headrace.aws.bus import Bus
 from headrace.aws.deployments import (
     DeploymentRequest,
@@ -256,11 +256,12 @@ class DeploymentReconciler:
 
     def _ask_again(self, live: EndpointRecord) -> None:
         """Ask recovery again about what still rings: EventBridge hears of changes alone."""
-        name = composite_name(live.endpoint)
-        states = describe_alarms([name], self._cloudwatch)
-        if any(alarm.state == "ALARM" for alarm in states):
+        states = describe_alarms([composite_name(live.endpoint)], self._cloudwatch)
+        rings = [alarm.name for alarm in states if alarm.state == "ALARM"]
+        rings += ringing_monitors(live.endpoint, live.package_version, self._cloudwatch)
+        if rings:
             at = now()
-            detail = {"alarmName": name, "state": {"value": "ALARM", "timestamp": at}}
+            detail = {"alarmName": rings[0], "state": {"value": "ALARM", "timestamp": at}}
             self._recoveries.start(execution_name(live.endpoint, at), {"detail": detail})
 
 

@@ -6,15 +6,17 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from headrace.aws.alarms import describe_alarms
+from headrace.aws.alarms import describe_alarms, ringing_monitors
 from headrace.aws.deployments import last_good
 from headrace.aws.endpoints import describe_endpoint, find_endpoint
 from headrace.aws.ledger import Ledger
 from headrace.aws.projects import find_model, load_definition
-from headrace.aws.storage import Storage
+from headrace.aws.storage import Location, Storage
 from headrace.definition import ModelDefinition
-from headrace.deployment.alarms import alarm_name, composite_name, kind_of, watched
+from headrace.deployment.alarms import MONITORS, alarm_name, composite_name, kind_of, watched
 from headrace.events import RemedyChosen, RetrainingRequested
+from headrace.monitoring.layout import latest_report_key
+from headrace.monitoring.report import Report
 from headrace.names import model_of, recovery_id
 from headrace.records import (
     DeploymentRecord,
@@ -27,6 +29,8 @@ from headrace.records import (
 from headrace.recovery import Choice, Earlier, Situation, choose
 from headrace.requests import Request, build_rejection
 from headrace.settings import Settings
+
+_MOST_REASONS = 3  # of a monitor, the worst columns first
 
 
 class AlarmState(BaseModel):
@@ -77,12 +81,13 @@ def choose_remedy(request: RemedyRequest, aws: Recoverer) -> RemedyVerdict:
     alarm = request.detail
     endpoint = alarm.alarmName.rpartition("/")[0]
     model = _find_model(endpoint, aws)
-    heard = (composite_name(endpoint), alarm_name(endpoint, "traffic"))
+    heard = [composite_name(endpoint), alarm_name(endpoint, "traffic")]
+    heard += [alarm_name(endpoint, monitor) for monitor in MONITORS]
     if model is None or alarm.alarmName not in heard:
         return RemedyVerdict(remedy="none")
     live = find_endpoint(aws.ledger, endpoint)
     definition = load_definition(aws.storage, aws.settings, model.model, model.project_version)
-    rings = _ringing(endpoint, definition, aws)
+    rings = _ringing(endpoint, definition, live, aws)
     earlier = list(aws.ledger.query(RecoveryRecord, model_partition(model.model), "recovery#"))
     name = recovery_id(alarm.alarmName, alarm.state.timestamp)
     before = next((each for each in earlier if each.recovery == name), None)
@@ -103,10 +108,31 @@ def _find_model(endpoint: str, aws: Recoverer) -> ModelRecord | None:
     return model if model and model.endpoint == endpoint else None
 
 
-def _ringing(endpoint: str, definition: ModelDefinition, aws: Recoverer) -> list[str]:
+def _ringing(
+    endpoint: str, definition: ModelDefinition, live: EndpointRecord | None, aws: Recoverer
+) -> list[str]:
     alarms = definition.deployment.alarms
     names = [alarm_name(endpoint, kind) for kind in watched(alarms)] + alarms.names
-    return [each.name for each in describe_alarms(names, aws.cloudwatch) if each.state == "ALARM"]
+    found = [each.name for each in describe_alarms(names, aws.cloudwatch) if each.state == "ALARM"]
+    version = live.package_version if live else None
+    return found + ringing_monitors(endpoint, version, aws.cloudwatch)
+
+
+def _seen(
+    model: str, live: EndpointRecord | None, kinds: frozenset[str], aws: Recoverer
+) -> Iterator[str]:
+    """Yield what the latest report says of the monitors that ring, if it is of what serves."""
+    found = None
+    if kinds & {*MONITORS}:
+        place = Location(aws.settings.artifacts_bucket, latest_report_key(model))
+        found = aws.storage.find_tagged(place)
+    if found is None:
+        return
+    report = Report.model_validate_json(found[0])
+    if live and report.package_version == live.package_version:
+        for each in report.monitors:
+            if each.monitor in kinds and each.verdict == "drifted":
+                yield f"{each.monitor}: {'; '.join(each.reasons[:_MOST_REASONS])}"
 
 
 def _was_said(rings: list[str], earlier: list[RecoveryRecord]) -> bool:
@@ -129,9 +155,11 @@ def _situation(
     partition = model_partition(model.model)
     deployments = list(aws.ledger.query(DeploymentRecord, partition, "deployment#"))
     under_way = [d.deployment for d in deployments if d.is_under_way]
+    kinds = frozenset(kind_of(name, endpoint) for name in rings)
     return Situation(
         now=datetime.now(UTC),
-        rings=frozenset(kind_of(name, endpoint) for name in rings),
+        rings=kinds,
+        seen=tuple(_seen(model.model, live, kinds, aws)),
         live_version=live.package_version if live else None,
         live_since=datetime.fromisoformat(live.live_since) if live and live.live_since else None,
         last_good=good.version if good else None,

@@ -6,15 +6,18 @@ error (nobody asked), except for traffic, whose absence is the very thing it wat
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 from urllib.parse import quote
 
 from pydantic import Field
 
+from headrace.monitoring.report import Monitor
 from headrace.sections import Section
 
 Request = dict[str, Any]
 Kind = Literal["server-errors", "client-errors", "latency", "traffic", "own"]
+MONITORS: tuple[Monitor, ...] = get_args(Monitor)
+"""Each has an alarm while it is switched on, of the version that serves."""
 
 
 class Alarms(Section):
@@ -162,7 +165,7 @@ def unwanted(alarms: Alarms, endpoint: str) -> list[str]:
     return [alarm_name(endpoint, kind) for kind in kinds if kind not in wanted]
 
 
-def alarm_name(endpoint: str, kind: Kind) -> str:
+def alarm_name(endpoint: str, kind: Kind | Monitor) -> str:
     """Name an endpoint's alarm."""
     return f"{endpoint}/{kind}"
 
@@ -178,11 +181,11 @@ def link(region: str, alarm: str) -> str:
     return f"https://{place}#alarmsV2:alarm/{quote(alarm, safe='')}"
 
 
-def kind_of(alarm: str, endpoint: str) -> Kind:
+def kind_of(alarm: str, endpoint: str) -> Kind | Monitor:
     """Return what an alarm watches; one that is not named by us is the project's own."""
-    kinds: Mapping[str, Kind] = {
+    kinds: Mapping[str, Kind | Monitor] = {
         alarm_name(endpoint, kind): kind
-        for kind in ("server-errors", "client-errors", "latency", "traffic")
+        for kind in ("server-errors", "client-errors", "latency", "traffic", *MONITORS)
     }
     return kinds.get(alarm, "own")
 
