@@ -1,0 +1,50 @@
+"""How windows followed one another: the trend of each monitor, and whether a window is news."""
+
+from collections.abc import Iterable
+
+from headrace.monitoring.report import Monitor, MonitorReport, Report, TrendPoint, worst
+
+MOST_WINDOWS = 30
+
+
+def continue_trend(
+    before: Iterable[TrendPoint], end: str, monitors: Iterable[MonitorReport]
+) -> list[TrendPoint]:
+    """Return the trend up to a window: the earlier windows, the last of them, and this one.
+
+    A window that is judged again replaces itself. Segments count to their monitor's verdict; the
+    number is that of all rows.
+    """
+    earlier = [point for point in before if point.at < end]
+    kept = sorted({point.at for point in earlier})[-(MOST_WINDOWS - 1) :]
+    points = [point for point in earlier if point.at in kept]
+    found: dict[Monitor, list[MonitorReport]] = {}
+    for each in monitors:
+        found.setdefault(each.monitor, []).append(each)
+    for monitor, reports in found.items():
+        whole = next((r for r in reports if r.segment is None), None)
+        points.append(
+            TrendPoint(
+                at=end,
+                monitor=monitor,
+                verdict=worst([r.verdict for r in reports]),
+                value=whole.numbers.get(whole.headline) if whole and whole.headline else None,
+            )
+        )
+    return points
+
+
+def is_news(report: Report) -> bool:
+    """Tell whether people should hear: other monitors drifted than in the window before.
+
+    Drift that goes on was told; that it is over is told too. Unsure is no news by itself.
+    """
+    return _drifted(report, report.end) != _drifted(report, _before(report))
+
+
+def _before(report: Report) -> str | None:
+    return max((point.at for point in report.trend if point.at < report.end), default=None)
+
+
+def _drifted(report: Report, at: str | None) -> set[Monitor]:
+    return {p.monitor for p in report.trend if p.at == at and p.verdict == "drifted"}
