@@ -138,6 +138,26 @@ class EndpointDisagreed(Event):
     reason: str
 
 
+class OutcomesAccepted(Event):
+    """Outcomes came that predictions can be held against; some rows may be in quarantine."""
+
+    source: ClassVar[str] = "headrace.inference"
+    outcomes: str
+    rows: int
+    duplicates: int
+    quarantined: int
+    received_at: str
+
+
+class OutcomesQuarantined(Event):
+    """Outcomes came of which nothing can be used; they are in quarantine with the reasons."""
+
+    source: ClassVar[str] = "headrace.inference"
+    outcomes: str
+    object_key: str
+    reasons: list[str]
+
+
 class RemedyChosen(Event):
     """An endpoint's alarm rang, and this is what is done about it, and why."""
 

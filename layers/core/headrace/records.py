@@ -13,6 +13,7 @@ The ledger is one DynamoDB table with keys `pk` and `sk`. Every record knows its
 | DeploymentRecord | `model#<model>` | `deployment#<deployment>` |
 | RecoveryRecord | `model#<model>` | `recovery#<recovery>` |
 | PauseRecord | `model#<model>` | `pause#<time>` |
+| OutcomesRecord | `model#<model>` | `outcomes#<digest>` |
 | EndpointRecord | `endpoints` | `<endpoint>` |
 
 Times are ISO 8601 in UTC with a `Z`, so they sort as text.
@@ -327,6 +328,34 @@ class PauseRecord(Record):
     def key(self) -> Key:
         """Return where this record lives."""
         return Key(pk=model_partition(self.model), sk=f"pause#{self.at}")
+
+
+class OutcomesRecord(Record):
+    """One object of outcomes (ground truth), and what became of its rows.
+
+    `digest` stands for its key and content. `rows` can be joined to predictions and are kept at
+    `uri`; `duplicates` said the same as an earlier row of the object, `measured` are an A/B test's.
+    """
+
+    kind: ClassVar[str] = "outcomes"
+    model: str
+    digest: str
+    status: Literal["accepted", "quarantined"]
+    object_key: str
+    version_id: str
+    received_at: str
+    recorded_at: str
+    rows: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+    measured: int = 0
+    uri: str | None = None
+    quarantine_uri: str | None = None
+    reasons: list[str] = []
+
+    def key(self) -> Key:
+        """Return where this record lives."""
+        return Key(pk=model_partition(self.model), sk=f"outcomes#{self.digest}")
 
 
 class EndpointRecord(Record):

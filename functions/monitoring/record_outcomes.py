@@ -1,0 +1,51 @@
+"""Outcomes arrived under `outcomes/`, or are given in a call: what can be used is recorded."""
+
+import os
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from headrace.aws.bus import Bus
+from headrace.aws.ledger import Ledger
+from headrace.aws.monitoring.outcomes import (
+    OutcomesSettings,
+    Recorder,
+    record_object,
+    record_rows,
+)
+from headrace.aws.storage import Storage
+from headrace.datasets.arrivals import Arrival
+from headrace_profiling.engine import Engine
+
+logger = Logger()
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    """Handle an `Object Created` event, or `{"model": ..., "rows": [{...}]}`; return the record."""
+    here = OutcomesSettings.from_mapping(os.environ)
+    with (
+        TemporaryDirectory() as spill,
+        closing(Engine(Path(spill), here.duckdb_memory_mb)) as engine,
+    ):
+        aws = Recorder(
+            here,
+            Storage.of(here.kms_key_arn),
+            Ledger.of(here.ledger_table),
+            Bus.of(here.bus),
+            engine,
+        )
+        if "rows" in event:
+            record = record_rows(event["model"], event["rows"], aws)
+        else:
+            arrival = Arrival.from_event(event)
+            found = record_object(arrival.key, arrival.version_id, aws)
+            if found is None:
+                return {"ignored": arrival.key}
+            record = found
+    logger.info("Outcomes recorded", extra=record.model_dump(exclude={"model"}))
+    return record.model_dump(mode="json", exclude_none=True)
