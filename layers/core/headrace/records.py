@@ -239,6 +239,7 @@ class DeploymentRecord(Record):
 
     `fence` is the number its lock on the endpoint got; a later lock has a greater one. While it is
     compared with what serves, `comparison` says how; `compared` are comparisons it came through.
+    `moving_since` is when SageMaker was first asked to move the traffic to it.
     """
 
     kind: ClassVar[str] = "deployment"
@@ -264,6 +265,7 @@ class DeploymentRecord(Record):
     compared: list[str] = []
     findings: list[str] = []
     started_at: str
+    moving_since: str | None = None
     ended_at: str | None = None
     reasons: list[str] = []
 

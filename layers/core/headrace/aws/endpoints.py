@@ -134,6 +134,12 @@ def deploy_endpoint(request: DeployRequest, aws: Deployer) -> Literal["settled"]
     if step == "finished":
         return "settled"
     if step != "wait":
+        if not target.compares and not target.restores:
+            # From here on either version may answer under the champion's name.
+            moving = {"moving_since": now()}
+            aws.ledger.update(
+                _deployment_key(target.model, target.deployment), moving, {"moving_since": None}
+            )
         _move(step, target, aws)
         update_locked(target, {"waiting_asked": True}, aws.ledger)
     return None
@@ -189,8 +195,11 @@ def find_endpoint(ledger: Ledger, endpoint: str) -> EndpointRecord | None:
 
 def find_deployment(ledger: Ledger, model: str, deployment: str) -> DeploymentRecord | None:
     """Return what the ledger knows of a deployment."""
-    key = Key(pk=model_partition(model), sk=f"deployment#{deployment}")
-    return ledger.get(DeploymentRecord, key)
+    return ledger.get(DeploymentRecord, _deployment_key(model, deployment))
+
+
+def _deployment_key(model: str, deployment: str) -> Key:
+    return Key(pk=model_partition(model), sk=f"deployment#{deployment}")
 
 
 def load_deployment(ledger: Ledger, target: EndpointRequest) -> DeploymentRecord:
