@@ -12,7 +12,7 @@ from headrace_profiling import ColumnProfile
 from headrace_profiling.histogram import Histogram, together
 
 _BARS = 24
-_FEW = 12  # different numbers that get a bar each; categories that are named
+_NAMED = 12  # categories that are named
 _UNSEEN = 4  # of the named categories, so many at most that the baseline does not have
 _TAIL = 0.005  # the share of values that the open bucket at each end may take
 _DECADES = 50.0  # from the 5th to the 95th percentile: beyond it steps go 1, 2, 5, 10, 20, ...
@@ -40,7 +40,7 @@ def buckets_of(baseline: ColumnProfile | None, window: ColumnProfile | None) -> 
 def _numbers(one: Histogram, other: Histogram, *, times: bool) -> Iterator[Bucket]:
     if not len(one.keys):
         return
-    if one.exact and len(one.keys) <= _FEW:
+    if one.exact and len(one.keys) <= _BARS:
         for value, a, b in zip(one.lower.tolist(), one.counts, other.counts, strict=True):
             yield Bucket(label=_label(value, times), baseline=a, window=b, lower=value, upper=value)
         return
@@ -100,8 +100,8 @@ def _texts(baseline: ColumnProfile | None, window: ColumnProfile | None) -> Iter
     now = window.categories if window else {}
     known = sorted(was, key=lambda value: (-was[value], value))
     unseen = sorted(now.keys() - was.keys(), key=lambda value: (-now[value], value))
-    chosen = known[: _FEW - min(len(unseen), _UNSEEN)]
-    chosen += unseen[: min(_UNSEEN, _FEW - len(chosen)) if known else _FEW]
+    chosen = known[: _NAMED - min(len(unseen), _UNSEEN)]
+    chosen += unseen[: min(_UNSEEN, _NAMED - len(chosen)) if known else _NAMED]
     for value in chosen:
         yield Bucket(label=value, baseline=was.get(value, 0), window=now.get(value, 0))
     rest = [

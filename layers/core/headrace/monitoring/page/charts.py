@@ -118,7 +118,7 @@ def _histogram(buckets: Sequence[Bucket], shares: Sequence[tuple[float, float]],
         _plot(shares, f"Distribution of {name}", _said(buckets), "plot"),
         el(
             "div",
-            [el("span", label, style=f"left:{place:.1f}%") for place, label in ends],
+            [el("span", label, style=f"--at:{place:.1f}%") for place, label in ends],
             class_="axis",
             aria_hidden="true",
         ),
@@ -181,19 +181,19 @@ def _bars(buckets: Sequence[Bucket], shares: Sequence[tuple[float, float]], name
 
 def _ticks(buckets: Sequence[Bucket]) -> list[tuple[float, str]]:
     """Return places in percent and labels of a few inner edges."""
-    edges = [(i, b.lower) for i, b in enumerate(buckets) if b.lower is not None]
-    if buckets[-1].upper is not None:
-        edges.append((len(buckets), buckets[-1].upper))
-    every = max(1, round(len(edges) / 4))
-    labels = {b.lower: b.label for b in buckets}
-    chosen = edges[::every]
-    return [(i / len(buckets) * 100, _edge(labels.get(v, ""), v)) for i, v in chosen]
-
-
-def _edge(label: str, value: float) -> str:
-    # The label knows whether the number is a time.
-    start = label.removeprefix("from ").partition(" … ")[0]
-    return start or words.number(value)
+    places = [(float(i), b.lower) for i, b in enumerate(buckets)]
+    if all(b.lower == b.upper for b in buckets):
+        places = [(i + 0.5, value) for i, value in places]
+    else:
+        places.append((float(len(buckets)), buckets[-1].upper))
+    labels = {b.lower: b.label.removeprefix("from ").partition(" … ")[0] for b in buckets}
+    known = [(i, v) for i, v in places if v is not None]
+    every = max(1, round(len(known) / 4))
+    return [
+        # Only the last edge starts no bucket: its label is the end of the one before.
+        (i / len(buckets) * 100, labels.get(v) or buckets[-1].label.rpartition(" … ")[2])
+        for i, v in known[::every]
+    ]
 
 
 def _said(buckets: Sequence[Bucket]) -> str:

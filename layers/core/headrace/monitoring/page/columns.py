@@ -10,7 +10,9 @@ from headrace.monitoring.report import ColumnReport, MonitorReport, worst
 _MOST_CARDS = 20
 _MOST_REASONS = 4
 _FEW = 3  # columns that have space for a card each: score and label, say
-_SHOWN = ("psi", "jensen_shannon", "kolmogorov_smirnov", "l_infinity")
+_DISTANCES = ("psi", "jensen_shannon", "kolmogorov_smirnov", "l_infinity")
+_MOST_DISTANCES = 3
+_NUMBERS = ("mean", "median", "nulls")
 
 
 def inputs(reports: Sequence[MonitorReport]) -> Html | None:
@@ -36,14 +38,17 @@ def _section(title: str, said: str, columns: Sequence[ColumnReport]) -> Html | N
     rest = columns[len(cards) :]
     return together(
         el("h2", title),
-        el("p", said, " ", _legend(), class_="said"),
+        el("p", el("span", said), _legend(), class_="said"),
         el("div", [_card(column) for column in cards], class_="cards") if cards else None,
         el("ul", [_thumbnail(column) for column in rest], class_="thumbnails") if rest else None,
     )
 
 
 def _card(column: ColumnReport) -> Html:
-    shown = [name for name in _SHOWN if column.measures.get(name) is not None]
+    shown = [n for n in _DISTANCES if column.measures.get(n) is not None][:_MOST_DISTANCES]
+    shown += [n for n in _NUMBERS if column.measures.get(n) is not None and n in column.baseline]
+    if not any((column.measures.get("nulls"), column.baseline.get("nulls"))):
+        shown = [name for name in shown if name != "nulls"]
     rest = column.reasons[_MOST_REASONS:]
     reasons = [*column.reasons[:_MOST_REASONS], *([f"and {len(rest)} more"] if rest else [])]
     return el(
@@ -63,8 +68,9 @@ def _card(column: ColumnReport) -> Html:
 
 
 def _measure(column: ColumnReport, name: str) -> Html:
-    value = words.number(column.measures[name], name)
-    return el("div", el("dt", words.called(name)), el("dd", value))
+    before, now = column.baseline.get(name), words.number(column.measures[name], name)
+    was = el("span", words.number(before, name), " → ", class_="soft") if before is not None else ""
+    return el("div", el("dt", words.called(name)), el("dd", was, now))
 
 
 def _thumbnail(column: ColumnReport) -> Html:
@@ -116,5 +122,6 @@ def _both(one: ColumnReport, other: ColumnReport) -> ColumnReport:
         verdict="unsure" if unsure else worst(verdicts),
         reasons=list(dict.fromkeys([*one.reasons, *other.reasons])),
         measures={**one.measures, **other.measures},
+        baseline={**one.baseline, **other.baseline},
         buckets=one.buckets or other.buckets,
     )

@@ -114,7 +114,7 @@ def _feedback(feedback: Feedback) -> Html:
 
 def _numbers(found: MonitorReport) -> Html:
     first = words.headline(found)
-    names = sorted(found.numbers, key=lambda n: (n != first, n not in found.limits))
+    names = sorted(found.numbers, key=lambda n: (n != first, words.limit_of(found, n) is None))
     rows = [
         el(
             "tr",
@@ -139,12 +139,12 @@ def _change(found: MonitorReport, name: str) -> str:
 
 
 def _limit(found: MonitorReport, name: str) -> str:
-    limit = found.limits.get(name)
+    limit = words.limit_of(found, name)
     if limit is None:
         return ""
     if name == "DI":
-        return f"{words.number(1 - limit)} to {words.number(1 + limit)}"
-    return f"± {words.number(limit)}" if found.monitor == "bias" else words.limit(limit, name)
+        return f"{words.chosen(1 - limit)} to {words.chosen(1 + limit)}"
+    return f"± {words.chosen(limit)}" if found.monitor == "bias" else words.limit(limit, name)
 
 
 def _limited_first(column: ColumnReport, found: MonitorReport) -> list[tuple[str, float | None]]:

@@ -4,7 +4,7 @@ from headrace.monitoring.page import charts, words
 from headrace.monitoring.page.html import Html, el, head, named, together
 from headrace.monitoring.report import Monitor, MonitorReport, Report, Verdict
 
-_MOST_REASONS = 5
+_MOST_REASONS = 7
 _VERDICTS: dict[Verdict, str] = {
     "drifted": "has drifted",
     "healthy": "is healthy",
@@ -18,42 +18,30 @@ _STEPS: dict[Monitor, tuple[str, str]] = {
         "broken inputs learns them.",
         "headrace logs {model} --endpoint",
     ),
+    "feature-drift": (
+        "The inputs are not those that the model has learnt from. Train on newer data, once there "
+        "are some; until then trust predictions less.",
+        'headrace retrain {model} --reason "…"',
+    ),
     "model-quality": (
-        "See whether it came with this version. If so, bring back the one before:",
+        "If predictions got worse with this version, bring back the one before.",
         'headrace rollback {model} --reason "…"',
     ),
     "business": (
-        "Mistakes cost more than agreed: compare with the version before, and with its threshold.",
+        "Mistakes cost more than agreed: see what changed, and when.",
         "headrace history {model}",
     ),
-    "bias": (
-        "Look at the groups below before this version decides about more people; if it is the "
-        "cause, bring back the one before:",
-        'headrace rollback {model} --reason "…"',
-    ),
-    "feature-drift": (
-        "Train on data of the new kind; until then trust the predictions less.",
-        "headrace drop {model} FILES",
-    ),
+    "bias": ("Look at the groups below before this version decides about more people.", ""),
     "prediction-drift": (
-        "Answers are spread differently. If the inputs below moved too, new data will help; if "
-        "not, look at the features' code.",
+        "Answers are spread differently. If inputs moved too, newer data will help; if not, look "
+        "at the code of the features.",
         "headrace runs {model}",
     ),
     "attribution-drift": (
-        "Other features decide than in training: see which ones below, and train on newer data.",
-        "headrace runs {model}",
+        "Other features decide than in training: see below which, and train on newer data.",
+        'headrace retrain {model} --reason "…"',
     ),
 }
-_ORDER: tuple[Monitor, ...] = (
-    "data-quality",
-    "model-quality",
-    "business",
-    "bias",
-    "feature-drift",
-    "prediction-drift",
-    "attribution-drift",
-)
 
 
 def badge(verdict: Verdict) -> Html:
@@ -132,7 +120,7 @@ def monitors(report: Report) -> Html | None:
 
 def _monitor(report: Report, monitor: MonitorReport) -> Html:
     measure = words.headline(monitor) or ""
-    value, limit = monitor.numbers.get(measure), monitor.limits.get(measure)
+    value, limit = monitor.numbers.get(measure), words.limit_of(monitor, measure)
     points = [p for p in report.trend if p.monitor == monitor.monitor]
     title = f"Trend of {words.MONITORS[monitor.monitor].lower()}"
     reason = monitor.reasons[0] if monitor.reasons else f"{monitor.rows:,} rows, nothing found"
@@ -141,7 +129,7 @@ def _monitor(report: Report, monitor: MonitorReport) -> Html:
         el(
             "th",
             words.MONITORS[monitor.monitor],
-            el("span", _cut(reason), class_="reason"),
+            el("span", named(reason, 300), class_="reason"),
             scope="row",
         ),
         el("td", badge(monitor.verdict), data_label="Verdict"),
@@ -171,28 +159,33 @@ def _facts(report: Report) -> Html:
     return el("dl", pairs, class_="facts")
 
 
-def _why(report: Report) -> Html | None:
-    if not report.reasons:
-        return None
-    first, rest = report.reasons[:_MOST_REASONS], report.reasons[_MOST_REASONS:]
-    more = el(
-        "details",
-        el("summary", f"{len(rest):,} more"),
-        el("ul", [el("li", _cut(reason)) for reason in rest[:100]]),
-    )
-    return el(
-        "div",
-        el("h2", "Why"),
-        el("ul", [el("li", _cut(reason)) for reason in first]),
-        more if rest else None,
-    )
+def _why(report: Report) -> Html:
+    told = [el("li", named(reason, 300)) for reason in reasons(report)]
+    return el("div", el("h2", "Why"), el("ul", told))
+
+
+def reasons(report: Report) -> list[str]:
+    """Return why the verdict is what it is: the first reason of each monitor that says so."""
+    said = [m for m in report.monitors if m.verdict == report.verdict and m.reasons]
+    whole = [m for m in said if m.segment is None]
+    found = [
+        f"{words.MONITORS[m.monitor]}: {m.reasons[0]}"
+        + (f" (and {words.count(len(m.reasons) - 1, 'more reason')})" if m.reasons[1:] else "")
+        for m in whole[:_MOST_REASONS]
+    ]
+    parts = {f"{m.segment.column} = {m.segment.value}" for m in said if m.segment}
+    if parts:
+        found.append(f"{words.count(len(parts), 'segment')} too: {words.listed(sorted(parts)[:5])}")
+    return found or report.reasons[:_MOST_REASONS]
 
 
 def _next(report: Report) -> Html:
     steps = [
-        el("li", said, el("code", command) if command else None) for said, command in advice(report)
+        together(el("span", said), el("code", command) if command else None)
+        for said, command in advice(report)
     ]
-    return el("div", el("h2", "What to do next"), el("ol", steps), class_="next")
+    listed = el("ol", [el("li", step) for step in steps]) if len(steps) > 1 else el("p", steps)
+    return el("div", el("h2", "What to do next"), listed, class_="next")
 
 
 def advice(report: Report) -> list[tuple[str, str]]:
@@ -200,7 +193,7 @@ def advice(report: Report) -> list[tuple[str, str]]:
     drifted = {m.monitor for m in report.monitors if m.verdict == "drifted"}
     found = [
         (said, command.format(model=report.model))
-        for said, command in (_STEPS[monitor] for monitor in _ORDER if monitor in drifted)
+        for said, command in (step for monitor, step in _STEPS.items() if monitor in drifted)
     ]
     feedback = report.feedback
     if not drifted and feedback and not feedback.complete:
@@ -211,11 +204,7 @@ def advice(report: Report) -> list[tuple[str, str]]:
             )
         )
     elif report.verdict == "unsure":
-        found.append(("Wait for more traffic, or lengthen `monitoring.window` in model.yaml.", ""))
+        found.append(("Wait for more traffic, or lengthen monitoring.window in model.yaml.", ""))
     elif report.verdict == "healthy":
         found.append(("Nothing. The next report comes by itself.", ""))
     return found[:3]
-
-
-def _cut(reason: str, most: int = 300) -> Html:
-    return together(named(reason, most))

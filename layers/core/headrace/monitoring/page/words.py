@@ -42,7 +42,9 @@ NAMES = {
     "rmse": "RMSE",
     "r2": "R²",
     "ndcg": "NDCG",
-    "cost_per_prediction": "Cost per prediction",
+    "nulls": "Missing",
+    "faults": "Columns with faults",
+    "brier": "Brier score",
 }
 MEANINGS = {
     "psi": "Population stability index: how differently values are spread over the bars. 0 is the "
@@ -51,13 +53,15 @@ MEANINGS = {
     "kolmogorov_smirnov": "Largest gap between the two cumulative shares; 0 to 1.",
     "l_infinity": "Largest change of one value's share.",
     "cramers_v": "Chi-square as an effect size from 0 to 1, whatever the number of rows.",
-    "nulls": "Change of the share of missing values.",
+    "nulls": "Share of missing values.",
     "mistyped": "Share of values of another type than in training.",
     "unseen": "Share of texts that training data do not have.",
     "out_of_range": "Share of numbers beyond those of training data.",
     "auc": "Chance that a positive case is scored above a negative one; 0.5 is guessing.",
     "roc_auc": "Chance that a positive case is scored above a negative one; 0.5 is guessing.",
+    "brier": "Mean squared distance of the score from the outcome; 0 is perfect.",
     "brier_score": "Mean squared distance of the score from the outcome; 0 is perfect.",
+    "average_precision": "Mean precision over the positive cases, by falling score; 1 is perfect.",
     "calibration_error": "How far scores are from the shares that came true.",
     "ndcg": "Agreement of the ranks of features by what they contribute; 1 is the same order.",
     "CI": "Class imbalance: how much rarer the group is.",
@@ -84,7 +88,7 @@ MEANINGS = {
 }
 _NOTHING = 0.0005  # three digits after the point would be zeros
 HIGHER_IS_BETTER = frozenset(
-    [
+    {
         "accuracy",
         "precision",
         "recall",
@@ -100,10 +104,10 @@ HIGHER_IS_BETTER = frozenset(
         "r2",
         "ndcg",
         "coverage",
-    ]
+    }
 )
 _SHARES = frozenset(
-    [
+    {
         "nulls",
         "not_finite",
         "mistyped",
@@ -117,7 +121,7 @@ _SHARES = frozenset(
         "true_negative_rate",
         "false_positive_rate",
         "false_negative_rate",
-    ]
+    }
 )
 
 
@@ -142,7 +146,8 @@ def number(value: float | None, name: str = "") -> str:
     if float(value).is_integer() and size < 1e15:
         said = f"{size:,.0f}"
     elif size >= 1:
-        said = f"{size:,.0f}" if 1000 <= size < 1e9 else f"{size:.3g}"
+        digits = 2 if size < 10 else 1 if size < 100 else 0
+        said = f"{size:,.{digits}f}" if size < 1e9 else f"{size:.3g}"
     elif size < _NOTHING:
         return "≈ 0"
     else:
@@ -170,15 +175,14 @@ def limit(value: float | None, name: str) -> str:
     """Return a limit with its direction."""
     if value is None:
         return UNKNOWN
-    # A limit is a round number that somebody chose, or what follows from one.
-    said = (
-        f"{value * 100:.3g}%"
-        if name in _SHARES
-        else f"{value:,.3g}"
-        if abs(value) < 1000
-        else number(value)
-    )
-    return f"{'at least' if name in HIGHER_IS_BETTER else 'at most'} {said}"
+    return f"{'at least' if name in HIGHER_IS_BETTER else 'at most'} {chosen(value, name)}"
+
+
+def chosen(value: float, name: str = "") -> str:
+    """Return a number that somebody chose, or what follows from it: without zeros at its end."""
+    if name in _SHARES:
+        return f"{value * 100:.3g}%"
+    return f"{value:.3g}" if abs(value) < 1000 else number(value)
 
 
 def count(many: int, one: str, several: str = "") -> str:
@@ -227,3 +231,13 @@ def headline(monitor: MonitorReport) -> str | None:
     if monitor.headline:
         return monitor.headline
     return next((name for name in monitor.limits if name in monitor.numbers), None)
+
+
+def limit_of(monitor: MonitorReport, name: str) -> float | None:
+    """Return what a number is held against; how far it may fall counts from the held-out rows."""
+    if name in monitor.limits:
+        return monitor.limits[name]
+    fall, before = monitor.limits.get(f"fall of {name}"), monitor.baseline.get(name)
+    if fall is None or before is None:
+        return None
+    return before - fall if name in HIGHER_IS_BETTER else before + fall
