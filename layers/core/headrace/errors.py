@@ -10,6 +10,7 @@ HeadraceError
 │   ├── EndpointBusyError   the endpoint is being updated: try again later
 │   └── LockLostError       somebody else has the endpoint's lock by now: stop here
 ├── MonitoringError         a baseline, slot or report cannot be read
+│   └── SlotBusyError       others write the same slot all the time: try again later
 ├── AnnouncementError       EventBridge did not take an event
 └── LedgerError             the ledger holds something that should not be there
     └── LedgerBusyError     others write the same records all the time: try again later
@@ -56,6 +57,10 @@ class LockLostError(DeploymentError):
 
 class MonitoringError(HeadraceError):
     """Something that monitoring compares or adds up cannot be read."""
+
+
+class SlotBusyError(MonitoringError):
+    """Others write the same slot document all the time; retry later."""
 
 
 class AnnouncementError(HeadraceError):

@@ -1,0 +1,104 @@
+"""Payloads of captured requests and answers as JSON: one document each, whatever they were.
+
+What most requests are is turned round in SQL, a few microseconds a row; the rest, such as CSV with
+quotes or a header, is left to Python.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+
+import duckdb
+
+from headrace_profiling.engine import literal
+
+_FUNCTION = "headrace_rows"
+_BLANK = "' ' || chr(9) || chr(10) || chr(13)"
+
+
+def register(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the function that `document` calls for unusual payloads, once in a database."""
+    ((known,),) = connection.execute(
+        "SELECT count(*) FROM duckdb_functions() WHERE function_name = ?", [_FUNCTION]
+    ).fetchall()
+    if known:
+        return
+    connection.create_function(
+        _FUNCTION,
+        rows_of,
+        ["VARCHAR", "VARCHAR[]"],
+        "VARCHAR",
+        exception_handling="return_null",
+    )
+
+
+def text(side: str) -> str:
+    """Return the SQL of a side's text; null where that is binary."""
+    return (
+        f"CASE {side}.encoding WHEN 'BASE64' THEN try(decode(from_base64({side}.data))) "
+        f"ELSE {side}.data END"
+    )
+
+
+def document(text: str, encoding: str, names: Sequence[str]) -> str:
+    """Return the SQL of a payload's JSON, null where it has none.
+
+    `text` and `encoding` are columns; `names` are the columns a header may have. Rows are objects,
+    or arrays where nothing names their cells; an empty cell of CSV is null.
+    """
+    known = "[" + ", ".join(map(literal, names)) + "]::VARCHAR[]"
+    unusual = f"{_FUNCTION}({text}, {known})"
+    lines = f"'[' || regexp_replace(trim({text}, {_BLANK}), '[\\r\\n]+', ',', 'g') || ']'"
+    of_json = (
+        f"CASE WHEN contains({text}, '\"columns\"') THEN {unusual} "
+        f"WHEN json_valid({text}) THEN {text} ELSE {lines} END"
+    )
+    first = f"string_split(split_part({text}, chr(10), 1), ',')"
+    has_header = f"2 * len(list_intersect({first}, {known})) >= len({first})" if names else "false"
+    cells = (
+        "'[[\"' || replace(replace(replace(replace("
+        f"rtrim({text}, chr(13) || chr(10)), '\\', '\\\\'), chr(13), ''), "
+        "',', '\",\"'), chr(10), '\"],[\"') || '\"]]'"
+    )
+    of_csv = (
+        f"CASE WHEN contains({text}, '\"') OR contains({text}, chr(10) || chr(10)) OR {has_header} "
+        f"THEN {unusual} ELSE coalesce(CASE WHEN json_valid({cells}) "
+        f"THEN replace({cells}, '\"\"', 'null') END, {unusual}) END"
+    )
+    is_json = f"{encoding} <> 'CSV' AND left(ltrim({text}, {_BLANK}), 1) IN ('{{', '[')"
+    return f"CASE WHEN {is_json} THEN {of_json} ELSE {of_csv} END"
+
+
+def rows(document: str, name: str) -> str:
+    """Return the SQL of a document's rows, a list of JSON; they may be under a name.
+
+    An array of scalars is one row, but under the name it is a row each.
+    """
+    inside = f"coalesce({document}->{literal(name)}, {document})"
+    return (
+        f"CASE WHEN json_type({inside}) <> 'ARRAY' THEN [{inside}] "
+        f"WHEN json_type({document}) = 'OBJECT' OR json_array_length({inside}) = 0 "
+        f"OR json_type({inside}->0) IN ('ARRAY', 'OBJECT') THEN {inside}->'$[*]' "
+        f"ELSE [{inside}] END"
+    )
+
+
+def rows_of(payload: str, names: Sequence[str]) -> str | None:
+    """Return the rows of an unusual payload: JSON columns, or CSV with quotes or a header.
+
+    As in the tabular image, a first line of which half or more are column names is a header.
+    Raises ValueError or csv.Error for what is neither.
+    """
+    if payload.lstrip()[:1] in ("{", "["):
+        content = json.loads(payload)
+        columns = content.get("columns") if isinstance(content, dict) else None
+        if not isinstance(columns, dict):
+            return payload
+        cells = zip(*columns.values(), strict=True)
+        return json.dumps([dict(zip(columns, row, strict=True)) for row in cells])
+    lines = [line for line in csv.reader(io.StringIO(payload, newline=""), strict=True) if line]
+    values = [[cell if cell != "" else None for cell in line] for line in lines]
+    if lines and names and 2 * sum(cell in names for cell in lines[0]) >= len(lines[0]):
+        return json.dumps([dict(zip(lines[0], row, strict=True)) for row in values[1:]])
+    return json.dumps(values)

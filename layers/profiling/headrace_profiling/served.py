@@ -1,0 +1,292 @@
+"""Captured traffic as one table of predictions, and its profile: a row for each row asked about.
+
+Record: "Capture data from real-time endpoint" (SageMaker developer guide). Inputs are JSON
+(`{"instances": [...]}`, `{"columns": {...}}`, a list, one object), JSON lines or CSV with or
+without a header; answers are JSON (`{"predictions": [...]}` too), JSON lines or CSV. A record that
+cannot be read is counted with its reason.
+"""
+
+# Names of files and columns cannot be bound as parameters; `identifier` and `literal` quote them.
+# ruff: noqa: S608
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from headrace_profiling import payloads
+from headrace_profiling.engine import identifier, literal
+from headrace_profiling.measure import TEXT_OF_BOOLEANS, TEXT_OF_NUMBERS, TEXT_OF_TIMES, measure
+from headrace_profiling.profiles import Profile
+
+Span = tuple[datetime, datetime | None]
+"""From a time until before another; None: until now."""
+
+# SageMaker takes 6 MB of a request ("InvokeEndpoint"); base64, or escapes in JSON, make it more.
+_LINE_BYTES = 32 << 20
+_MOST_COLUMNS = 1000
+_SIDE = "STRUCT(data VARCHAR, encoding VARCHAR)"
+_COLUMNS = (
+    f"{{captureData: 'STRUCT(endpointInput {_SIDE}, endpointOutput {_SIDE})', "
+    "eventMetadata: 'STRUCT(eventId VARCHAR, inferenceTime VARCHAR, inferenceId VARCHAR)'}"
+)
+_READ_AS = {
+    "string": "string",
+    "boolean": TEXT_OF_BOOLEANS,
+    "date": TEXT_OF_TIMES,
+    "timestamp": TEXT_OF_TIMES,
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to take of captured traffic, and how to name it.
+
+    `inputs` are the input columns with the types they are known by, in the order of payloads
+    without names; columns they lack are found. `within` are the times that count, `left_out` those
+    whose rows are only counted; other records are skipped, and so are those whose inference id
+    starts with one of `own`. Columns `aside` are in the table but not in profiles. `column` gives
+    the name an input has in the table.
+    """
+
+    inputs: Mapping[str, str]
+    within: Sequence[Span]
+    left_out: Sequence[Span] = ()
+    own: Sequence[str] = ()
+    aside: Collection[str] = ()
+    label: str = "null"
+    column: Callable[[str], str] = str
+
+
+@dataclass(frozen=True)
+class Served:
+    """What was found: rows in the table, rows that were only counted, records by what is wrong.
+
+    `names` are the inputs in the table, each with its column's name.
+    """
+
+    table: Path
+    rows: int
+    left_out: int
+    unreadable: Mapping[str, int]
+    names: Mapping[str, str]
+
+
+def read_served(
+    connection: duckdb.DuckDBPyConnection,
+    files: Mapping[Path, datetime],
+    target: Path,
+    wanted: Wanted,
+) -> Served:
+    """Write `target`, a parquet of id, row, at, score, label and the inputs, from captured files.
+
+    `files` are JSON lines with the time of each, for records that do not tell theirs. `row` is the
+    position in the request, `at` the time in UTC, `score` a double; label and inputs are texts, as
+    they were sent.
+
+    Raises duckdb.Error when a file cannot be read, or the engine's memory does not suffice.
+    """
+    payloads.register(connection)
+    # An order nobody needs would cost memory.
+    connection.execute("SET preserve_insertion_order = false")
+    once = target.with_suffix(".records")
+    connection.execute(f"COPY ({_records(files, wanted)}) TO {literal(str(once))} (FORMAT parquet)")
+    records = f"read_parquet({literal(str(once))})"
+    try:
+        good = f"FROM {records} WHERE problem IS NULL"
+        ((rows, left_out),) = connection.execute(
+            f"SELECT {_sum('kept')}, {_sum('NOT kept')} {good}"
+        ).fetchall()
+        unreadable = connection.execute(
+            f"SELECT problem, count(*) FROM {records} WHERE problem IS NOT NULL GROUP BY ALL"
+        ).fetchall()
+        items = f"(SELECT unnest(ins) AS item {good} AND kept)"
+        names, paths = _named(connection, items, wanted)
+        connection.execute(
+            f"COPY ({_rows(f'{good} AND kept', names, paths)}) TO {literal(str(target))} "
+            "(FORMAT parquet, COMPRESSION zstd)"
+        )
+    finally:
+        once.unlink(missing_ok=True)
+    return Served(target, rows, left_out, dict(unreadable), names)
+
+
+def profile_served(
+    connection: duckdb.DuckDBPyConnection,
+    served: Served,
+    wanted: Wanted,
+    where: tuple[str, str] | None = None,
+) -> tuple[Profile, Profile]:
+    """Return the profiles of the inputs, by their own names, and of score and label.
+
+    `where` is an input and a value as text: of the rows that have it alone.
+    """
+    chosen = f"SELECT * FROM read_parquet({literal(str(served.table))})"
+    known = wanted.inputs
+    if where:
+        name, value = where
+        chosen += f" WHERE {_equals(served.names.get(name), known.get(name, ''), value)}"
+    profiled = {n: column for n, column in served.names.items() if n not in wanted.aside}
+    selected = [
+        f"{_value(column, known.get(name, ''))} AS {identifier(name)}"
+        for name, column in profiled.items()
+    ]
+    for view, columns in (("inputs", selected or ["NULL AS nothing"]), ("answers", ["*"])):
+        connection.execute(
+            f"CREATE OR REPLACE TEMP VIEW {view} AS SELECT {', '.join(columns)} FROM ({chosen})"
+        )
+    read_as = {n: _READ_AS.get(known.get(n, ""), TEXT_OF_NUMBERS) for n in profiled}
+    label = _READ_AS.get(wanted.label, TEXT_OF_NUMBERS)
+    return (
+        measure(connection, "inputs", read_as),
+        measure(connection, "answers", {"score": "number", "label": label}),
+    )
+
+
+def _records(files: Mapping[Path, datetime], wanted: Wanted) -> str:
+    """Return the SQL of records that count: id, moment, kept, problem, ins and outs (lists)."""
+    paths = "[" + ", ".join(literal(str(path)) for path in files) + "]"
+    times = ", ".join(f"({literal(str(path))}, {_time(at)})" for path, at in files.items())
+    own = [f"coalesce(starts_with(m.inferenceId, {literal(start)}), false)" for start in wanted.own]
+    captured = (
+        "SELECT c, m, c.endpointInput AS request, c.endpointOutput AS answer, "
+        "TRY_CAST(m.inferenceTime AS TIMESTAMP) AS told, coalesce(told, file_time) AS moment "
+        "FROM (SELECT filename, captureData AS c, eventMetadata AS m FROM "
+        f"read_json({paths}, format = 'newline_delimited', ignore_errors = true, filename = true, "
+        f"maximum_object_size = {_LINE_BYTES}, columns = {_COLUMNS})) "
+        f"JOIN (VALUES {times}) AS times(filename, file_time) USING (filename) "
+        f"WHERE NOT ({' OR '.join(own) or 'false'})"
+    )
+    placed = (
+        f"SELECT *, {_inside('moment', wanted.within)} AS kept, "
+        f"{payloads.text('request')} AS asked, {payloads.text('answer')} AS told_back "
+        f"FROM ({captured}) "
+        f"WHERE {_inside('moment', [*wanted.within, *wanted.left_out])}"
+    )
+    read = (
+        f"SELECT *, {payloads.document('asked', 'request.encoding', list(wanted.inputs))} AS i, "
+        f"{payloads.document('told_back', 'answer.encoding', ())} AS o FROM ({placed})"
+    )
+    valid = "SELECT *, TRY_CAST(i AS JSON) AS input, TRY_CAST(o AS JSON) AS output "
+    # A header may come before answers in CSV.
+    listed = (
+        f"SELECT *, {payloads.rows('input', 'instances')} AS ins, "
+        f"{payloads.rows('output', 'predictions')} AS raw, CASE WHEN len(raw) = len(ins) + 1 "
+        "AND TRY_CAST(raw[1]->>'/0' AS DOUBLE) IS NULL THEN raw[2:] ELSE raw END AS outs "
+        f"FROM ({valid} FROM ({read}))"
+    )
+    return (
+        f"SELECT coalesce(m.inferenceId, m.eventId) AS id, moment, kept, {_PROBLEM} AS problem, "
+        f"ins, outs FROM ({listed})"
+    )
+
+
+_PROBLEM = """CASE
+    WHEN c IS NULL OR m IS NULL OR coalesce(m.inferenceId, m.eventId) IS NULL
+        THEN 'it is no captured record'
+    WHEN told IS NULL THEN 'it tells no time'
+    WHEN request.data IS NULL THEN 'its request was not captured'
+    WHEN answer.data IS NULL THEN 'its answer was not captured'
+    WHEN asked IS NULL THEN 'its request is binary'
+    WHEN told_back IS NULL THEN 'its answer is binary'
+    WHEN input IS NULL THEN 'its request is neither JSON, JSON lines nor CSV'
+    WHEN output IS NULL THEN 'its answer is neither JSON, JSON lines nor CSV'
+    WHEN len(ins) = 0 THEN 'its request has no rows'
+    WHEN len(ins) <> len(outs) THEN 'its answer has another number of rows than its request'
+END"""
+
+
+def _named(
+    connection: duckdb.DuckDBPyConnection, items: str, wanted: Wanted
+) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """Return the table's column of each input, and where it is in an object and in an array.
+
+    First those that are known, then others that objects have, then nameless ones of arrays.
+    """
+    found = connection.execute(
+        f"SELECT DISTINCT unnest(json_keys(item)) AS name FROM {items} "
+        f"WHERE json_type(item) = 'OBJECT' ORDER BY name"
+    ).fetchall()
+    ((longest,),) = connection.execute(
+        f"SELECT max(CASE json_type(item) WHEN 'ARRAY' THEN json_array_length(item) "
+        f"WHEN 'OBJECT' THEN 0 ELSE 1 END) FROM {items}"
+    ).fetchall()
+    known = list(wanted.inputs)
+    nameless = [f"input.{n}" for n in range(len(known), longest or 0)]
+    names: dict[str, str] = {}
+    paths = []
+    taken = set()
+    for place, name in enumerate([*known, *nameless, *(name for (name,) in found)]):
+        # DuckDB's names know no case, and have no NUL.
+        column = wanted.column(name)
+        if not name or "\0" in name or column.casefold() in taken or len(names) == _MOST_COLUMNS:
+            continue
+        taken.add(column.casefold())
+        names[name] = column
+        pointer = "/" + name.replace("~", "~0").replace("/", "~1")
+        paths.append((pointer, f"/{place}"))
+    return names, paths
+
+
+def _rows(good: str, names: Mapping[str, str], paths: Sequence[tuple[str, str]]) -> str:
+    """Return the SQL of the table."""
+    by_name, by_place = (
+        "[" + ", ".join(literal(path[n]) for path in paths) + "]::VARCHAR[]" for n in (0, 1)
+    )
+    cells = ", ".join(
+        f"cells[{place}] AS {identifier(column)}"
+        for place, column in enumerate(names.values(), start=1)
+    )
+    return (
+        'SELECT id, row::INTEGER AS row, moment AS "at", TRY_CAST(answer[1] AS DOUBLE) AS score, '
+        f"answer[2] AS label{', ' if cells else ''}{cells} FROM ("
+        "SELECT id, moment, row, CASE json_type(item) "
+        f"WHEN 'OBJECT' THEN json_extract_string(item, {by_name}) "
+        f"WHEN 'ARRAY' THEN json_extract_string(item, {by_place}) "
+        f"ELSE json_extract_string('[' || item || ']', {by_place}) END AS cells, "
+        "CASE json_type(out) WHEN 'OBJECT' THEN json_extract_string(out, ['/score', '/label']) "
+        "WHEN 'ARRAY' THEN json_extract_string(out, ['/0', '/1']) "
+        "ELSE [out->>'$', NULL] END AS answer FROM ("
+        "SELECT id, moment, unnest(ins) AS item, unnest(outs) AS out, "
+        f"generate_subscripts(ins, 1) - 1 AS row {good}))"
+    )
+
+
+def _sum(condition: str) -> str:
+    return f"coalesce(sum(len(ins)) FILTER ({condition}), 0)::BIGINT"
+
+
+def _inside(time: str, spans: Sequence[Span]) -> str:
+    parts = [
+        f"({time} >= {_time(start)}" + (f" AND {time} < {_time(end)})" if end else ")")
+        for start, end in spans
+    ]
+    return f"({' OR '.join(parts) or 'false'})"
+
+
+def _time(at: datetime) -> str:
+    return f"TIMESTAMP '{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}'"
+
+
+def _value(column: str, type_: str) -> str:
+    """Return the SQL of a value to be measured; a boolean as it is in typed tables."""
+    text = identifier(column)
+    if type_ != "boolean":
+        return text
+    return (
+        f"CASE WHEN lower({text}) IN ('true', '1', '1.0', 'yes') THEN 'true' "
+        f"WHEN lower({text}) IN ('false', '0', '0.0', 'no') THEN 'false' ELSE {text} END"
+    )
+
+
+def _equals(column: str | None, type_: str, value: str) -> str:
+    if column is None:
+        return "false"
+    text, wanted = _value(column, type_), literal(value)
+    if type_ in {"integer", "number"}:
+        return f"TRY_CAST({text} AS DOUBLE) = TRY_CAST({wanted} AS DOUBLE)"
+    if type_ in {"date", "timestamp"}:
+        return f"TRY_CAST({text} AS TIMESTAMP) = TRY_CAST({wanted} AS TIMESTAMP)"
+    return f"{text} = {wanted}"
