@@ -30,6 +30,7 @@ _TONES = {
     "accepted": GOOD,
     "better": GOOD,
     "live": GOOD,
+    "trained": GOOD,
     "published": GOOD,
     "Approved": GOOD,
     "ok": GOOD,

@@ -17,6 +17,7 @@ from headrace.records import (
     ProjectRecord,
     Record,
     RecoveryRecord,
+    RequestRecord,
     RunRecord,
     model_partition,
 )
@@ -79,6 +80,7 @@ class Journey:
     drops: list[DropRecord]
     datasets: list[DatasetRecord]
     runs: list[RunRecord]
+    requests: list[RequestRecord]
     deployments: list[DeploymentRecord]
     recoveries: list[RecoveryRecord]
     pauses: list[PauseRecord]
@@ -100,6 +102,7 @@ def read_journey(session: Session, model: str) -> Journey:
         drops=records(DropRecord, "first_seen_at"),
         datasets=records(DatasetRecord, "accepted_at"),
         runs=records(RunRecord, "started_at"),
+        requests=records(RequestRecord, "asked_at"),
         deployments=records(DeploymentRecord, "started_at"),
         recoveries=records(RecoveryRecord, "at"),
         pauses=records(PauseRecord, "at"),
@@ -123,6 +126,8 @@ def moments(journey: Journey, since: str = "") -> list[Moment]:
         found += _of_drop(drop)
     for run in journey.runs:
         found += _of_run(run)
+    for request in journey.requests:
+        found += _of_request(request)
     for deployment in journey.deployments:
         found += _of_deployment(deployment)
     found += [_of_recovery(recovery) for recovery in journey.recoveries]
@@ -131,6 +136,16 @@ def moments(journey: Journey, since: str = "") -> list[Moment]:
         verdict = "paused" if pause.paused else "resumed"
         found.append(Moment(pause.at, "pause", pause.endpoint, said, verdict))
     return sorted((m for m in found if m.at >= since), key=lambda m: m.at)
+
+
+def run_on(journey: Journey, dataset_version: str | None) -> RunRecord | None:
+    """Return the run that was the first to learn from a dataset version, once it has ended.
+
+    Datasets that are accepted while a run is in flight share the next one.
+    """
+    covering = (run for run in journey.runs if run.covers(dataset_version))
+    first = next(covering, None)
+    return first if first and first.status != "training" else None
 
 
 def activities(journey: Journey) -> list[Activity]:
@@ -156,9 +171,10 @@ def activities(journey: Journey) -> list[Activity]:
 def legs(session: Session, journey: Journey, since: str = "") -> list[Leg]:
     """Return what every stage took from a time on, from the ledger and execution histories.
 
-    A dataset counts from its last object seen to its verdict, a run from its dataset's acceptance,
-    a deployment from its start. Compute is what SageMaker itself needed: the training job's own
-    seconds, and the endpoint's, while the execution waited for it.
+    A dataset counts from its last object seen to its verdict, a run from the acceptance of its
+    dataset (from its start if it is not the first on that), a deployment from its start. Compute is
+    what SageMaker itself needed: the training job's own seconds, and the endpoint's, while the
+    execution waited for it.
     """
     found = [
         Leg("datasets", d.drop, d.state, between(d.last_seen_at, d.ended_at), 0.0)
@@ -168,7 +184,9 @@ def legs(session: Session, journey: Journey, since: str = "") -> list[Leg]:
     accepted = {d.dataset_version: d.accepted_at for d in journey.datasets}
     for run in journey.runs:
         if run.ended_at and run.started_at >= since:
-            began = min(run.started_at, accepted.get(run.dataset_version, run.started_at))
+            is_first = run_on(journey, run.dataset_version) is run
+            began = accepted.get(run.dataset_version, "") if is_first else ""
+            began = min(run.started_at, began or run.started_at)
             took = between(began, run.ended_at)
             found.append(Leg("training", run.run, run.status, took, run.job_seconds or 0.0))
     for deployment in journey.deployments:
@@ -256,7 +274,9 @@ def _of_drop(drop: DropRecord) -> list[Moment]:
 
 
 def _of_run(run: RunRecord) -> list[Moment]:
-    found = [Moment(run.started_at, "training", run.run, f"training on {run.dataset_version}")]
+    why = f": {run.cause}" if run.cause else ""
+    began = f"training on {run.dataset_version}{why}"
+    found = [Moment(run.started_at, "training", run.run, began)]
     if run.ended_at:
         if run.package_arn:
             parts = [numbers(run), f"registered as v{run.package_arn.rpartition('/')[2]}"]
@@ -264,6 +284,15 @@ def _of_run(run: RunRecord) -> list[Moment]:
             parts = [numbers(run), *(run.reasons or [run.reason])]
         said = "; ".join(p for p in parts if p)
         found.append(Moment(run.ended_at, "training", run.run, said, run.status))
+    return found
+
+
+def _of_request(request: RequestRecord) -> list[Moment]:
+    name, who = request.request, request.person or request.by
+    found = [Moment(request.asked_at, "retraining", name, f"asked for by {who}: {request.reason}")]
+    if request.answered_at and request.answer:
+        said = f"run {request.run}" if request.run else "; ".join(request.reasons)
+        found.append(Moment(request.answered_at, "retraining", name, said, request.answer))
     return found
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from botocore.exceptions import ClientError
 
+from headrace.records import DatasetRecord
 from headrace_cli.errors import TimedOutError, error_code
 from headrace_cli.journey import (
     Activity,
@@ -83,12 +84,22 @@ def watch(
 
 
 def is_due(journey: Journey) -> bool:
-    """Tell whether the newest dataset has caused no run yet, so that one must be on its way."""
-    if not journey.datasets:
+    """Tell whether a run must be on its way: for data no run has had, or a request that waits.
+
+    Both are looked at when they come, and again when a run ends; what is not taken up soon after
+    that waits for something that takes longer.
+    """
+    newest = journey.datasets[-1] if journey.datasets else None
+    news = [newest.accepted_at] if newest and not _is_had(journey, newest) else []
+    news += [r.asked_at for r in journey.requests if r.answer in (None, "waiting")]
+    if not news:
         return False
-    newest = journey.datasets[-1]
-    late = between(newest.accepted_at, None) > _QUIET_SECONDS_REMOTE
-    return not late and all(r.dataset_version != newest.dataset_version for r in journey.runs)
+    ends = [run.ended_at for run in journey.runs if run.ended_at]
+    return between(max(news + ends), None) <= _QUIET_SECONDS_REMOTE
+
+
+def _is_had(journey: Journey, dataset: DatasetRecord) -> bool:
+    return any(run.covers(dataset.dataset_version) for run in journey.runs)
 
 
 def describe(session: Session, activity: Activity) -> str:

@@ -1,33 +1,46 @@
-"""A dataset version was accepted, or training again was asked for: start the run this causes."""
+"""Something happened that may want a run: look at the model, and start the run that is due."""
 
 import os
+from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.parser import event_parser
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from headrace.aws.answers import note_request
+from headrace.aws.bus import Bus
 from headrace.aws.executions import Executions
 from headrace.aws.ledger import Ledger
-from headrace.aws.runs import StartRunSettings, request_run
-from headrace.events import DatasetAccepted, RetrainingRequested
+from headrace.aws.retraining import StartRunSettings, Trainer, look
+from headrace.aws.storage import Storage
+from headrace.events import RetrainingRequested
 
 logger = Logger()
 
 
 class Cause(BaseModel):
-    """The event, whose detail is one of the two facts: each lacks what the other must have."""
+    """The event. What it says of a model is in the ledger already, but for a request."""
 
-    detail: DatasetAccepted | RetrainingRequested
+    detail_type: str = Field(alias="detail-type")
+    detail: dict[str, Any]
 
 
 @logger.inject_lambda_context
 @event_parser(model=Cause)
 def handler(event: Cause, _context: LambdaContext) -> dict[str, str]:
-    """Start the training execution named by the run; a duplicate of the event starts nothing."""
+    """Start the run that is due, if any; a duplicate of the event starts nothing."""
     here = StartRunSettings.from_mapping(os.environ)
-    request = request_run(Ledger.of(here.ledger_table), event.detail)
-    executions = Executions.of(here.state_machine_arn)
-    execution = executions.start(request.run, request.model_dump())
-    logger.info("Run requested", run=request.run, cause=request.cause, execution=execution)
-    return {"run": request.run, "execution": execution}
+    aws = Trainer(
+        here,
+        Ledger.of(here.ledger_table),
+        Storage.of(here.kms_key_arn),
+        Executions.of(here.state_machine_arn),
+        Bus.of(here.bus),
+    )
+    if event.detail_type == RetrainingRequested.__name__:
+        note_request(RetrainingRequested.model_validate(event.detail), aws.ledger)
+    model = event.detail["model"]
+    verdict, reasons, run = look(model, aws)
+    logger.info("Looked for a run", model=model, verdict=verdict, reasons=reasons, run=run)
+    return {"verdict": verdict, "run": run or ""}

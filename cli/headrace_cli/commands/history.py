@@ -14,7 +14,7 @@ from headrace_cli.journey import Journey, Moment, moments, read_journey
 from headrace_cli.session import Session, command
 
 # What changes, or may change, what an endpoint serves.
-_STAGES = ("deployment", "recovery", "pause")
+_STAGES = ("deployment", "recovery", "retraining", "pause")
 
 
 @command(app)

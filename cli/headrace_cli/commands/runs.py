@@ -36,7 +36,7 @@ def runs(
     session.console.document([r.model_dump(mode="json", exclude_none=True) for r in newest])
     columns = ["RUN", "STARTED", "DATASET", "METRIC", ">CANDIDATE", ">CHAMPION", ">BASELINE"]
     session.console.table(
-        [*columns, "VERDICT", "PACKAGE", "TIME", "JOB"], [_row(record) for record in newest]
+        [*columns, "VERDICT", "PACKAGE", "TIME", "JOB", "WHY"], [_row(each) for each in newest]
     )
     if not newest:
         session.console.say("[dim]next:[/]  headrace drop " + model + " FILES")
@@ -89,6 +89,7 @@ def _row(run: RunRecord) -> list[str]:
         f"v{run.package_arn.rpartition('/')[2]}" if run.package_arn else "",
         seconds(between(run.started_at, run.ended_at)) if run.ended_at else "",
         seconds(run.job_seconds),
+        _safe(run.cause),
     ]
 
 

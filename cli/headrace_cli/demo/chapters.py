@@ -11,7 +11,7 @@ from headrace_cli.demo.telling import Teller
 from headrace_cli.environments import ROOT
 from headrace_cli.errors import FailedError
 from headrace_cli.inference import Predictions
-from headrace_cli.journey import Journey, Moment, numbers
+from headrace_cli.journey import Journey, Moment, numbers, run_on
 from headrace_cli.publishing import publish, wait_for_verdict
 from headrace_cli.session import Session
 from headrace_cli.waiting import wait_for
@@ -233,7 +233,6 @@ class Play:
 
 
 def _run_of(journey: Journey, drop: str) -> RunRecord | None:
-    """Return the run a drop caused, once it has a verdict."""
-    versions = {d.dataset_version for d in journey.drops if d.drop == drop}
-    ended = (r for r in journey.runs if r.status != "training")
-    return next((r for r in ended if r.dataset_version in versions), None)
+    """Return the run that learns from a drop first, once it has a verdict."""
+    version = next((d.dataset_version for d in journey.drops if d.drop == drop), None)
+    return run_on(journey, version) if version else None

@@ -20,6 +20,7 @@ from headrace.errors import ProjectError
 from headrace.monitoring.section import Monitoring
 from headrace.names import MODEL_MAX_LENGTH, MODEL_PATTERN
 from headrace.recovery import Recovery
+from headrace.retraining import Retraining, retraining_mistakes
 from headrace.sections import Duration, Section
 
 ColumnType = Literal["string", "integer", "number", "boolean", "timestamp", "date"]
@@ -217,6 +218,7 @@ class ModelDefinition(Section):
     )
     deployment: Deployment = Deployment()
     monitoring: Monitoring = Monitoring()
+    retraining: Retraining = Retraining()
     recovery: Recovery = Recovery()
 
     @property
@@ -249,6 +251,11 @@ class ModelDefinition(Section):
                 )
         if evaluation.cost and evaluation.problem != "binary":
             raise ValueError("cost needs a binary problem")
+        found = retraining_mistakes(
+            self.retraining, self.training.instance_type, frozenset(METRICS)
+        )
+        if found:
+            raise ValueError("; ".join(found))
         return self
 
 

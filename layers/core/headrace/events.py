@@ -170,11 +170,26 @@ class RemedyChosen(Event):
 
 
 class RetrainingRequested(Event):
-    """A new candidate is wanted though no data came; the reason goes with the run."""
+    """A new candidate is wanted though no data came; the reason goes with the run.
+
+    What a person asks says who, and may insist to train on the same data `again`.
+    """
 
     source: ClassVar[str] = "headrace.training"
     request: str
     reason: str
+    by: Literal["recovery", "schedule", "hand"] = "recovery"
+    person: str | None = None
+    again: bool = False
+
+
+class RetrainingRefused(Event):
+    """A request to train again starts no run, and never will."""
+
+    source: ClassVar[str] = "headrace.training"
+    request: str
+    by: Literal["recovery", "schedule", "hand"]
+    reasons: list[str]
 
 
 class JourneyFailed(Event):

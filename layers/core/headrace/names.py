@@ -19,9 +19,9 @@ def digest(*parts: str, length: int = 10) -> str:
     return hashlib.sha256(joined).hexdigest()[:length]
 
 
-def run_id(model: str, dataset_version: str, project_version: str, request: str = "") -> str:
-    """Name the run that these data and this code cause; a request to train again is another."""
-    parts = (dataset_version, project_version, *((request,) if request else ()))
+def run_id(model: str, data: str, project_version: str, attempt: int = 0) -> str:
+    """Name the run that learns from these data with this code; doing so again is another."""
+    parts = (data, project_version, *((str(attempt),) if attempt else ()))
     return f"{model}-{digest(*parts)}"
 
 

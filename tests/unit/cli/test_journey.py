@@ -94,7 +94,7 @@ def deployment(**more) -> DeploymentRecord:
 
 def journey(**more) -> Journey:
     kinds = ("projects", "drops", "datasets", "runs", "deployments", "recoveries", "pauses")
-    nothing = {kind: [] for kind in kinds}
+    nothing = {kind: [] for kind in (*kinds, "requests")}
     return Journey(**({"model": MODEL, "endpoint": None} | nothing | more))
 
 

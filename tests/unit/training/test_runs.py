@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from headrace.aws.projects import find_model
 from headrace.aws.registry import find_run
-from headrace.aws.runs import Planner, PlanRequest, plan_run, request_run
+from headrace.aws.runs import Planner, PlanRequest, plan_run
 from headrace.aws.storage import Location
 from headrace.errors import TrainingError
-from headrace.events import DatasetAccepted, RetrainingRequested
 from headrace.projects import archive_key, build_archive
 from headrace.records import EndpointRecord
 from tests.unit import world
@@ -52,38 +52,18 @@ def planner(here: World) -> Planner:
     return Planner(here.settings, here.ledger, here.storage, here.sagemaker, here.ecr)
 
 
-def accepted(version: str, model: str = MODEL) -> DatasetAccepted:
-    return DatasetAccepted(model=model, drop="drop", dataset_version=version, rows=1, files=1)
-
-
 def ask(here: World, execution: str = EXECUTION) -> PlanRequest:
-    request = request_run(here.ledger, accepted("d2"))
-    name = execution.rpartition(":")[2]
-    return PlanRequest(**request.model_dump(), execution=execution, execution_name=name)
-
-
-def test_one_dataset_and_one_project_cause_one_run(here: World) -> None:
-    ledger = here.ledger
-    assert request_run(ledger, accepted("d2")) == request_run(ledger, accepted("d2"))
-    assert request_run(ledger, accepted("d1")).run != request_run(ledger, accepted("d2")).run
-
-
-def test_training_again_is_another_run_on_the_newest_usable_dataset(here: World) -> None:
-    first, again = (
-        RetrainingRequested(model=MODEL, request=name, reason="drift") for name in ("r1", "r2")
+    model = find_model(here.ledger, MODEL)
+    assert model is not None
+    return PlanRequest(
+        model=MODEL,
+        run="credit-risk-run",
+        dataset_version="d2",
+        project_version=model.project_version,
+        cause="the test says so",
+        execution=execution,
+        execution_name=execution.rpartition(":")[2],
     )
-    found = request_run(here.ledger, first)
-    assert (found.dataset_version, found.cause) == ("d2", "drift")
-    assert request_run(here.ledger, first) == found
-    names = {found.run, request_run(here.ledger, again).run}
-    assert len(names | {request_run(here.ledger, accepted("d2")).run}) == 3
-    here.ledger.update(world.dataset_record("d2", "").key(), {"set_aside": "spoilt"})
-    assert request_run(here.ledger, first).dataset_version == "d1"
-
-
-def test_a_model_nobody_published_is_a_fault(here: World) -> None:
-    with pytest.raises(TrainingError, match="headrace publish"):
-        request_run(here.ledger, accepted("d1", model="unknown"))
 
 
 def test_a_plan_is_written_down_and_pinned(here: World) -> None:

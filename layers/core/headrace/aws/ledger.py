@@ -108,6 +108,42 @@ class Ledger:
             "others write them too, or it is throttling. It will be tried again."
         )
 
+    def create_guarded(self, record: Record, guard: Record, expect: Mapping[str, Any]) -> bool:
+        """Write a new record and replace `guard`, both or neither.
+
+        Returns whether that was done: not when the record is there already, when `guard` is not as
+        expected any more (None: it is not there yet), or while another writes either.
+
+        Raises:
+            LedgerBusyError: DynamoDB cancels for another reason, such as throttling.
+        """
+        names, values, conditions = _expectation(expect)
+        guarded: dict[str, Any] = {
+            "TableName": self._table,
+            "Item": marshal(guard.item()),
+            "ConditionExpression": " AND ".join(conditions),
+            "ExpressionAttributeNames": names,
+        }
+        if values:
+            guarded["ExpressionAttributeValues"] = marshal(values)
+        created = {
+            "TableName": self._table,
+            "Item": marshal(record.item()),
+            "ConditionExpression": "attribute_not_exists(pk)",
+        }
+        try:
+            self._dynamodb.transact_write_items(
+                TransactItems=[{"Put": created}, {"Put": guarded}],
+            )
+        except self._dynamodb.exceptions.TransactionCanceledException as error:
+            reasons = {reason["Code"] for reason in error.response["CancellationReasons"]}
+            if reasons & {"ConditionalCheckFailed", "TransactionConflict"}:
+                return False
+            raise LedgerBusyError(
+                f"DynamoDB cancelled a write: {sorted(reasons)}. It will be tried again."
+            ) from error
+        return True
+
     def put_if_newer(self, record: Record, attribute: str, *, or_as_new: bool = False) -> bool:
         """Write unless the stored record's `attribute` (text that sorts) is as new or newer.
 
@@ -133,25 +169,12 @@ class Ledger:
 
         Returns whether the change was made; an expected value of None means "absent".
         """
-        names: dict[str, str] = {}
-        values: dict[str, Any] = {}
-
-        def name(attribute: str) -> str:
-            names[f"#{attribute}"] = attribute
-            return f"#{attribute}"
-
-        def value(label: str, content: Any) -> str:
-            values[f":{label}"] = content
-            return f":{label}"
-
-        sets = [f"{name(a)} = {value(a, v)}" for a, v in changes.items() if v is not None]
-        removes = [name(a) for a, v in changes.items() if v is None]
-        conditions = ["attribute_exists(pk)"] + [
-            f"attribute_not_exists({name(a)})"
-            if v is None
-            else f"{name(a)} = {value(f'expected_{a}', v)}"
-            for a, v in (expect or {}).items()
-        ]
+        names, values, expected = _expectation(expect or {})
+        names |= {f"#{a}": a for a in changes}
+        values |= {f":{a}": v for a, v in changes.items() if v is not None}
+        sets = [f"#{a} = :{a}" for a, v in changes.items() if v is not None]
+        removes = [f"#{a}" for a, v in changes.items() if v is None]
+        conditions = ["attribute_exists(pk)", *expected]
         expression = (f"SET {', '.join(sets)}" if sets else "") + (
             f" REMOVE {', '.join(removes)}" if removes else ""
         )
@@ -172,6 +195,17 @@ class Ledger:
         except self._dynamodb.exceptions.ConditionalCheckFailedException:
             return False
         return True
+
+
+def _expectation(expect: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any], list[str]]:
+    """Return names, values and conditions of "these attributes are as expected"; None: absent."""
+    names = {f"#{attribute}": attribute for attribute in expect}
+    values = {f":expected_{a}": v for a, v in expect.items() if v is not None}
+    conditions = [
+        f"attribute_not_exists(#{a})" if v is None else f"#{a} = :expected_{a}"
+        for a, v in expect.items()
+    ]
+    return names, values, conditions
 
 
 def marshal(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,31 +1,22 @@
-"""Runs: claimed in the ledger, then planned."""
+"""Runs: claimed for an execution, then planned."""
 
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from headrace.aws.ledger import Ledger
-from headrace.aws.projects import find_model, load_definition
+from headrace.aws.projects import load_definition
 from headrace.aws.registry import describe_package, find_run, resolve_image
 from headrace.aws.storage import Location, Storage
 from headrace.definition import ModelDefinition
 from headrace.errors import TrainingError
-from headrace.events import DatasetAccepted, RetrainingRequested
-from headrace.names import endpoint_name, run_id
+from headrace.names import endpoint_name
 from headrace.projects import archive_key
 from headrace.records import DatasetRecord, EndpointRecord, Key, RunRecord, model_partition, now
 from headrace.requests import Request
 from headrace.settings import Settings
 from headrace.training.folder import RunFolder
 from headrace.training.plan import Champion, Dataset, Plan, choose_datasets, job_name, plan
-
-
-class StartRunSettings(Settings):
-    """For the function that starts runs."""
-
-    state_machine_arn: str = Field(
-        alias="TRAINING_STATE_MACHINE_ARN", description="Started for every accepted dataset."
-    )
 
 
 class RunRequest(BaseModel):
@@ -61,37 +52,6 @@ class Planner(NamedTuple):
     storage: Storage
     sagemaker: Any
     ecr: Any
-
-
-def request_run(ledger: Ledger, event: DatasetAccepted | RetrainingRequested) -> RunRequest:
-    """Return the run that a new dataset, or a request to train again on the newest, causes.
-
-    Raises:
-        TrainingError: no project of the model is published, or it has no dataset yet.
-    """
-    model = event.model
-    record = find_model(ledger, model)
-    if record is None:
-        raise TrainingError(f"No project of {model} is published: run `headrace publish`.")
-    if isinstance(event, DatasetAccepted):
-        version, request, cause = event.dataset_version, "", f"drop {event.drop} was accepted"
-    else:
-        version, request, cause = _newest_dataset(ledger, model), event.request, event.reason
-    return RunRequest(
-        model=model,
-        run=run_id(model, version, record.project_version, request),
-        dataset_version=version,
-        project_version=record.project_version,
-        cause=cause,
-    )
-
-
-def _newest_dataset(ledger: Ledger, model: str) -> str:
-    records = ledger.query(DatasetRecord, model_partition(model), "dataset#")
-    usable = [record for record in records if record.set_aside is None]
-    if not usable:
-        raise TrainingError(f"There is no dataset of {model} to train on: drop one.")
-    return max(usable, key=lambda record: record.accepted_at).dataset_version
 
 
 def plan_run(request: PlanRequest, aws: Planner) -> PlanVerdict:
