@@ -158,6 +158,21 @@ class OutcomesQuarantined(Event):
     reasons: list[str]
 
 
+class MonitoringReported(Event):
+    """A window of live traffic was judged, and monitors drifted or do no more; `page` shows it."""
+
+    source: ClassVar[str] = "headrace.monitoring"
+    endpoint: str
+    package_version: int
+    verdict: Literal["healthy", "drifted", "unsure"]
+    drifted: list[str]
+    reasons: list[str]
+    start: str
+    end: str
+    report_uri: str
+    page: str
+
+
 class RemedyChosen(Event):
     """An endpoint's alarm rang, and this is what is done about it, and why."""
 
