@@ -14,6 +14,8 @@ from headrace.registry import Package
 from headrace_cli import rollout
 from tests.journey.rollouts import Rollouts
 
+_OFTEN = 3  # seconds between two looks of the reconciler while something is under way
+
 
 class Facts(NamedTuple):
     """One look at everything."""
@@ -84,23 +86,25 @@ def _was_rejected(world: Rollouts, version: int) -> bool:
     return package.approval == "Rejected" or "Rolled back" in str(package.approval_description)
 
 
-def come_to_rest(world: Rollouts, seconds: float = 60) -> Facts:
-    """Hear everything again, let time pass, and reconcile until nothing changes."""
+def come_to_rest(world: Rollouts, seconds: float = 240) -> Facts:
+    """Hear everything again, let time pass, and reconcile until nothing changes.
+
+    Whoever waits for a lock looks again after two minutes at the latest.
+    """
     world.unmute()
     world.ring(world.own_alarm, "OK")
     deadline = time.monotonic() + seconds
-    quiet = 0
-    while quiet < 2:
-        assert time.monotonic() < deadline, f"no rest: {look(world)}"
-        if world.is_busy():
-            quiet = 0
+    while True:
+        busy_until = time.monotonic() + _OFTEN
+        while world.is_busy() and time.monotonic() < busy_until:
             world.tell_of_endpoint()
             time.sleep(0.2)
-            continue
-        _let_time_pass(world)
+        assert time.monotonic() < deadline, f"no rest: {look(world)}"
+        if not world.is_busy():
+            _let_time_pass(world)
         found = world.reconcile()
-        quiet = 0 if set(found) - {"reported"} or world.is_busy() else quiet + 1
-    return hold_at_rest(world)
+        if not found and not world.is_busy():
+            return hold_at_rest(world)
 
 
 def _let_time_pass(world: Rollouts) -> None:

@@ -13,7 +13,7 @@ from headrace.records import DeploymentRecord, EndpointRecord, Key, model_partit
 from headrace.registry import REQUIRED_METADATA
 from tests.unit import world
 from tests.unit.deployment.endpoints import Endpoint
-from tests.unit.deployment.registry import ENDPOINT, GROUP, decide, publish
+from tests.unit.deployment.registry import ENDPOINT, GROUP, decide, publish, told
 from tests.unit.deployment.test_strategy import violations
 from tests.unit.deployment.world import SMOKE, Deployments
 from tests.unit.world import IMAGE, MODEL, World
@@ -201,10 +201,6 @@ class Story:
         content = "\n".join(json.dumps(row) for row in rows).encode()
         location = Location("headrace-data", f"outcomes/{MODEL}/today.jsonl")
         self.here.storage.put_bytes(location, content, "application/jsonlines")
-
-
-def told(when: datetime) -> str:
-    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _prediction(score: float) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The model registry of the tests: moto's, whose packages a test registers and decides."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from headrace.records import DeploymentRecord, EndpointRecord
@@ -37,7 +38,8 @@ def decide(here: World, arn: str, decision: str, why: str = "said Ann", **more: 
 
 
 def lived(here: World, arn: str, version: int, *, serves: bool = True) -> None:
-    """Leave what a deployment that went well leaves."""
+    """Leave what a deployment that went well just now leaves; a later version's, a bit later."""
+    ended = told(datetime.now(UTC) + timedelta(milliseconds=version))
     here.ledger.put(
         DeploymentRecord(
             model=MODEL,
@@ -48,8 +50,8 @@ def lived(here: World, arn: str, version: int, *, serves: bool = True) -> None:
             package_version=version,
             execution_arn=f"arn:aws:states:::execution:headrace-deployment:v{version}",
             cause="approved",
-            started_at=f"2026-11-22T07:0{version}:00.000Z",
-            ended_at=f"2026-11-22T07:0{version}:30.000Z",
+            started_at=ended,
+            ended_at=ended,
         )
     )
     if serves:
@@ -61,7 +63,7 @@ def lived(here: World, arn: str, version: int, *, serves: bool = True) -> None:
                 package_version=version,
                 endpoint_config=f"config-v{version}",
                 run="run",
-                live_since=f"2026-11-22T07:0{version}:30.000Z",
+                live_since=ended,
             )
         )
 
@@ -69,3 +71,8 @@ def lived(here: World, arn: str, version: int, *, serves: bool = True) -> None:
 def publish(here: World) -> None:
     """Make the model known."""
     here.ledger.put(world.model_record())
+
+
+def told(when: datetime) -> str:
+    """Write a time as the ledger does."""
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")

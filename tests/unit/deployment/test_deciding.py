@@ -265,6 +265,21 @@ def test_an_approval_nobody_heard_is_deployed_once(here: World) -> None:
     assert reconciling.run().started == []
 
 
+def test_every_approval_nobody_heard_is_found_not_the_newest_version_s_alone(here: World) -> None:
+    """Invariant 5: going back on purpose, and an older version approved after a newer one."""
+    reconciling = Reconciling(here)
+    first, second, third = register(here), register(here, approved=False), register(here)
+    lived(here, first, 1)
+    lived(here, third, 3)
+    assert reconciling.run().started == []
+    decide(here, second, "Approved")
+    decide(here, first, "Approved", "the new one is too slow")
+    (early, late) = reconciling.run().started
+    assert early.startswith(f"{MODEL}-v2-")
+    assert late.startswith(f"{MODEL}-v1-"), "in the order they were approved"
+    assert reconciling.run().started == []
+
+
 def test_a_rejection_nobody_heard_brings_the_last_good_version_back(here: World) -> None:
     reconciling = Reconciling(here)
     first, second = register(here), register(here)

@@ -20,7 +20,9 @@ from headrace.aws.deployments import (
 from headrace.aws.endpoints import describe_endpoint, find_deployment, find_endpoint
 from headrace.aws.executions import FAILED_STATUSES, Executions
 from headrace.aws.ledger import Ledger
+from headrace.aws.registry import describe_package
 from headrace.deployment.alarms import composite_name
+from headrace.deployment.checks import goes_back
 from headrace.errors import DeploymentError, HeadraceError
 from headrace.events import EndpointDisagreed
 from headrace.names import deployment_id, execution_name
@@ -31,12 +33,15 @@ from headrace.records import (
     model_partition,
     now,
 )
+from headrace.registry import Package
 from headrace.settings import Settings
 
 # What was asked so recently is on its way.
 _YOUNG = timedelta(minutes=5)
 # Going back may fail for want of instances; after so many times people are told.
 _ATTEMPTS = 3
+# Versions whose approvals are looked at, the newest: one call each.
+_LOOKED_AT = 20
 
 
 class Found(NamedTuple):
@@ -132,16 +137,15 @@ class DeploymentReconciler:
             self.found.unlocked.append(live.endpoint)
 
     def _start_forgotten(self, model: ModelRecord, live: EndpointRecord | None) -> str | None:
-        """Start what the newest approval, or the rejection of what serves, calls for.
+        """Start what approvals, or the rejection of what serves, call for and nobody heard.
 
         Returns why that cannot be done any more, if it cannot.
         """
         stuck = None
-        newest = self._newest_approved(model)
-        wanted = [newest] if newest and newest != (live and live.package_arn) else []
-        if live and live.package_arn:
-            wanted.append(live.package_arn)
-        for arn in wanted:
+        served = live.package_arn if live else None
+        approved = [each.arn for each in self._approved_lately(model, live)]
+        wanted = [arn for arn in approved if arn != served]
+        for arn in [*wanted, served] if served else wanted:
             request = request_deployment(arn, self._settings, self._ledger, self._sagemaker)
             if isinstance(request, DeploymentRecord):
                 refusal = note_refusal(request, self._ledger)
@@ -150,10 +154,8 @@ class DeploymentReconciler:
                     self.found.reported.append(refusal.deployment)
             elif request and live and live.package_arn == arn:
                 stuck = self._go_back(request, live)
-            elif request:
-                older = live and (live.package_version or 0) > request.package_version
-                if not older and self._tried(request) is None:
-                    self._start(request)
+            elif request and self._tried(request) is None:
+                self._start(request)
         return stuck
 
     def _go_back(self, request: DeploymentRequest, live: EndpointRecord) -> str | None:
@@ -198,16 +200,28 @@ class DeploymentReconciler:
         self._start(request)
         return True
 
-    def _newest_approved(self, model: ModelRecord) -> str | None:
+    def _approved_lately(self, model: ModelRecord, live: EndpointRecord | None) -> list[Package]:
+        """Return what was approved since another version went live, and the newest if newer.
+
+        In the order of their approvals, as their events would have come. The list knows only when
+        a version was made, so each is looked at.
+        """
         reply = self._sagemaker.list_model_packages(
             ModelPackageGroupName=model.package_group,
             ModelApprovalStatus="Approved",
             SortBy="CreationTime",
             SortOrder="Descending",
-            MaxResults=1,
+            MaxResults=_LOOKED_AT,
         )
-        found = reply["ModelPackageSummaryList"]
-        return str(found[0]["ModelPackageArn"]) if found else None
+        arns = [each["ModelPackageArn"] for each in reply["ModelPackageSummaryList"]]
+        packages = [describe_package(self._sagemaker, arn) for arn in arns]
+        newest = packages[:1]
+        if live is None or live.live_since is None:
+            return newest
+        since = _time(live.live_since)
+        found = [each for each in newest if not goes_back(each, live)]
+        found += [each for each in packages if _time(each.changed_at) > since and each not in found]
+        return sorted(found, key=lambda each: _time(each.changed_at))
 
     def _tried(self, request: DeploymentRequest) -> DeploymentRecord | None:
         return find_deployment(self._ledger, request.model, request.deployment)
@@ -266,4 +280,8 @@ class DeploymentReconciler:
 
 
 def _is_old(started_at: str) -> bool:
-    return datetime.now(UTC) - datetime.fromisoformat(started_at) > _YOUNG
+    return datetime.now(UTC) - _time(started_at) > _YOUNG
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
