@@ -27,6 +27,7 @@ from headrace.records import (
     DatasetRecord,
     Key,
     ModelRecord,
+    OutcomesRecord,
     RequestRecord,
     RunRecord,
     TurnRecord,
@@ -158,6 +159,7 @@ def _situation(
             for dataset in seen.datasets
             if not any(run.covers(dataset.dataset_version) for run in seen.runs)
         ),
+        outcomes=_new_outcomes(record.model, seen, aws) if definition.retraining.outcomes else 0,
         quality=_quality(record.model, aws) if definition.retraining.metric else None,
         instance_type=definition.training.instance_type,
         longest_seconds=definition.training.max_runtime_minutes * 60,
@@ -179,6 +181,12 @@ def _past(run: RunRecord) -> Run:
 def _data_hash(datasets: Iterable[DatasetRecord]) -> str:
     """Return what stands for these data; as the plan of a run writes it."""
     return digest(*(dataset.dataset_version for dataset in datasets), length=32)
+
+
+def _new_outcomes(model: str, seen: _Seen, aws: Trainer) -> int:
+    since = seen.runs[-1].started_at if seen.runs else ""
+    records = aws.ledger.query(OutcomesRecord, model_partition(model), "outcomes#")
+    return sum(r.rows for r in records if r.status == "accepted" and r.recorded_at > since)
 
 
 def _quality(model: str, aws: Trainer) -> Quality | None:
