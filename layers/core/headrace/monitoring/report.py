@@ -85,7 +85,7 @@ class TrendPoint(_Part):
     at: str
     monitor: Monitor
     verdict: Verdict
-    value: float | None
+    value: float | None = None
 
 
 class Feedback(_Part):
