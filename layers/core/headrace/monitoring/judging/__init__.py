@@ -181,8 +181,11 @@ def _where(segment: Segment | None) -> str:
 
 
 def _notes(window: Window) -> Iterator[str]:
+    yield from window.notes
     if window.seen.left_out:
         yield f"{window.seen.left_out} rows are left out: two versions answered at that time"
+    for reason, records in window.seen.unreadable.items():
+        yield f"{records} captured records are left out: {reason}"
     if window.outcomes.feedback.predictions:
         outcomes = window.outcomes
         yield f"outcomes are those of predictions from {outcomes.start} to {outcomes.end}"

@@ -111,6 +111,8 @@ def _report(
     ]
     values = [v for v in map(value, found) if v is not None]
     total = sum(values) if headline == "faults" else max(values, default=None)
+    if few:  # what columns look like in so few rows is no number to draw
+        total = None
     verdict, reasons = ("unsure", [few]) if few else _sum_up(columns, headline, total)
     return MonitorReport(
         monitor=monitor,

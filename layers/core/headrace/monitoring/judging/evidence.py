@@ -4,13 +4,14 @@ All of it adds up: slots make an hour, a day or a week, whoever asks. The baseli
 same evidence, of the rows the model was trained and measured on.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headrace.definition import ModelDefinition, Problem
 from headrace.monitoring.baseline import Attributions, Baseline
 from headrace.monitoring.report import Feedback, Segment
+from headrace.monitoring.slots import SlotDocument
 from headrace_profiling import Profile
 from headrace_profiling.bias import Facet
 from headrace_profiling.model_quality import Binary, Multiclass, Regression
@@ -26,26 +27,33 @@ _NOTHING = Profile(0, {})
 
 @dataclass(frozen=True)
 class Seen:
-    """What was asked and answered. `left_out` rows were answered while two versions served."""
+    """What was asked and answered. `left_out` rows were answered while two versions served.
+
+    `unreadable` counts captured records by what is wrong with them.
+    """
 
     inputs: Profile = _NOTHING
     predictions: Profile = _NOTHING
     segments: Mapping[Segment, "Seen"] = field(default_factory=dict)
     left_out: int = 0
+    unreadable: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> "Seen":
-        """Read the profiles of a slot document, or of a segment of one."""
-        return cls(
-            Profile.from_dict(document["inputs"]),
-            Profile.from_dict(document["predictions"]),
-            {
-                Segment(column=column, value=value): cls.of(profiles)
-                for column, values in document.get("segments", {}).items()
-                for value, profiles in values.items()
-            },
-            document.get("left_out", 0),
+    def of(cls, document: SlotDocument | Baseline) -> "Seen":
+        """Read the profiles of a slot, or of a baseline."""
+        segments = {
+            Segment(column=column, value=value): cls(
+                Profile.from_dict(part.inputs), Profile.from_dict(part.predictions)
+            )
+            for column, values in document.segments.items()
+            for value, part in values.items()
+        }
+        whole = cls(
+            Profile.from_dict(document.inputs), Profile.from_dict(document.predictions), segments
         )
+        if isinstance(document, Baseline):
+            return whole
+        return replace(whole, left_out=document.left_out, unreadable=document.unreadable)
 
     def __add__(self, other: "Seen") -> "Seen":
         return Seen(
@@ -53,6 +61,7 @@ class Seen:
             self.predictions + other.predictions,
             _together(self.segments, other.segments),
             self.left_out + other.left_out,
+            _together(self.unreadable, other.unreadable),
         )
 
 
@@ -95,20 +104,10 @@ class Learnt:
     @classmethod
     def of(cls, baseline: Baseline) -> "Learnt":
         """Read a baseline's profiles and counts."""
-        seen = Seen.of(
-            {
-                "inputs": baseline.inputs,
-                "predictions": baseline.predictions,
-                "segments": {
-                    column: {value: profiles.model_dump() for value, profiles in values.items()}
-                    for column, values in baseline.segments.items()
-                },
-            }
-        )
         quality = baseline.quality
         counts = read_counts(quality.kind, quality.counts) if quality else None
         facets = {name: Facet.from_dict(each.counts) for name, each in baseline.bias.items()}
-        return cls(seen, Scored(counts, {}, facets), baseline.attribution)
+        return cls(Seen.of(baseline), Scored(counts, {}, facets), baseline.attribution)
 
 
 @dataclass(frozen=True)
@@ -120,6 +119,7 @@ class Window:
     seen: Seen
     outcomes: Outcomes
     attribution: Attributions | None = None
+    notes: Sequence[str] = ()
 
 
 def read_counts(problem: Problem, counts: Mapping[str, Any]) -> Counts:
