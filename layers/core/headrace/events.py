@@ -211,7 +211,7 @@ class JourneyFailed(Event):
     """A fault ended an execution of one stage before it could reach a verdict."""
 
     source: ClassVar[str] = "headrace.platform"
-    stage: Literal["datasets", "training", "deployment", "recovery"]
+    stage: Literal["datasets", "training", "deployment", "monitoring", "recovery"]
     subject: str
     error: str
     cause: str

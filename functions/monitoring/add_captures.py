@@ -1,0 +1,40 @@
+"""First state of monitoring: captured traffic that no slot has yet becomes slot documents."""
+
+import os
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.parser import event_parser
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from headrace.aws.ledger import Ledger
+from headrace.aws.monitoring.captures import CapturesRequest, Collector, add_captures
+from headrace.aws.storage import Storage
+from headrace.datasets.settings import InspectionSettings
+from headrace_profiling.engine import Engine
+
+logger = Logger()
+
+
+@logger.inject_lambda_context
+@event_parser(model=CapturesRequest)
+def handler(request: CapturesRequest, context: LambdaContext) -> dict[str, Any]:
+    """Add what there is time for; `more` in the answer asks to be called again."""
+    here = InspectionSettings.from_mapping(os.environ)
+    with (
+        TemporaryDirectory() as spill,
+        closing(Engine(Path(spill), here.duckdb_memory_mb)) as engine,
+    ):
+        aws = Collector(
+            here,
+            Ledger.of(here.ledger_table),
+            Storage.of(here.kms_key_arn),
+            engine,
+            lambda: context.get_remaining_time_in_millis() / 1000,
+        )
+        answer = add_captures(request, aws).model_dump()
+    logger.info("Captures added", model=request.model, **answer)
+    return answer
