@@ -10,6 +10,7 @@ import pytest
 from tests.containers import jobs
 
 FIRST = sorted(jobs.SAMPLE.glob("first-*.parquet"))
+WATCHED = {"facets": {"salary_range": ["0 - 20K €"]}, "segments": ["salary_range"]}
 SECOND = sorted(jobs.SAMPLE.glob("second-*.parquet"))
 
 
@@ -22,7 +23,7 @@ def succeeded(job: jobs.Job) -> jobs.Job:
 def champion(tmp_path_factory: pytest.TempPathFactory) -> jobs.Job:
     """The first model: trained on the loans of January 2018."""
     base = tmp_path_factory.mktemp("champion")
-    return succeeded(jobs.train(base, {"v1": ("new", FIRST)}, run="run-1"))
+    return succeeded(jobs.train(base, {"v1": ("new", FIRST)}, run="run-1", monitoring=WATCHED))
 
 
 @pytest.fixture(scope="session")

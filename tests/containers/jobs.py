@@ -56,6 +56,10 @@ class Job:
         return read_json(self.base / "output" / "data" / "smoke.json")
 
     @property
+    def baseline(self) -> dict[str, Any]:
+        return read_json(self.base / "output" / "data" / "baseline.json")
+
+    @property
     def contract(self) -> dict[str, Any]:
         return read_json(self.model / "model.json")
 

@@ -196,6 +196,9 @@ def test_the_users_serving_code_replaces_any_step(custom):
     failed = custom.post({"seconds": None})
     assert failed.status == 500
     assert "serving.py at line 9: ValueError: no seconds" in failed.json["error"]
+    explain = {"X-Amzn-SageMaker-Custom-Attributes": "headrace-explain"}
+    refused = custom.send("POST", "/invocations", b'{"seconds": 0}', explain)
+    assert (refused.status, "not explained" in refused.json["error"]) == (400, True)
     # A large request is answered in a thread: the ping of SageMaker does not wait for it.
     slow = json.dumps({"seconds": 1.5, "padding": "x" * 100_000}).encode()
     thread = threading.Thread(target=custom.post, args=[slow])

@@ -6,18 +6,20 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import jsonschema
 import pytest
 
 from headrace_tabular.columns import read_parquet
-from headrace_tabular.errors import DataError, ProjectError
+from headrace_tabular.contributions import Explainer
+from headrace_tabular.errors import DataError, ProjectError, RequestError
 from headrace_tabular.rows import Rows, load_rows, prepare
 from headrace_tabular.run import parse_run
 from headrace_tabular.split import row_keys, share_of
 from tests.containers import jobs
-from tests.containers.conftest import FIRST, SECOND, succeeded
+from tests.containers.conftest import FIRST, SECOND, WATCHED, succeeded
 
 SCHEMA = json.loads((jobs.PACKAGE / "evaluation.schema.json").read_text())
 
@@ -104,13 +106,15 @@ def test_flipped_labels_are_worse_on_what_the_champion_knows(champion, base, tmp
 
 
 def test_the_same_run_gives_the_same_model(champion, base):
-    again = succeeded(jobs.train(base, {"v1": ("new", FIRST)}, run="run-1"))
+    datasets = {"v1": ("new", FIRST)}
+    again = succeeded(jobs.train(base, datasets, run="run-1", monitoring=WATCHED))
     assert (again.model / "model.ubj").read_bytes() == ((champion.model / "model.ubj").read_bytes())
     changing = ("latency_ms", "seconds")
     first, second = champion.evaluation, again.evaluation
     assert {key: value for key, value in first.items() if key not in changing} == {
         key: value for key, value in second.items() if key not in changing
     }
+    assert again.baseline == champion.baseline
 
 
 def test_a_champion_that_cannot_be_scored_wins_and_loses_nothing(champion, base, tmp_path):
@@ -221,6 +225,11 @@ def test_the_users_own_training_may_return_onnx(base, tmp_path):
     assert job.contract["engine"] == "onnx"
     assert not (job.model / "model.ubj").exists()
     assert "feature 'a' alone predicts 'y'" in job.evaluation["warnings"][0]
+    assert job.baseline["attribution"] is None
+    assert set(job.baseline["predictions"]["columns"]) == {"score"}
+    assert job.baseline["quality"]["kind"] == "regression"
+    with pytest.raises(RequestError, match=r"train\(\) returned an ONNX model"):
+        Explainer(SimpleNamespace(), job.model).predict({})
 
 
 NOT_ROW_WISE = """

@@ -293,6 +293,8 @@ def render(
         return compact({"predictions": predictions, "model": model}), JSON
     if media == LINES:
         return b"".join(compact(one) + b"\n" for one in predictions), LINES
+    if "contributions" in predictions[0]:
+        raise RequestError(f"CSV has no place for contributions: accept {JSON} or {LINES}", 406)
     names = [name for name in ("score", "label") if name in predictions[0]]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

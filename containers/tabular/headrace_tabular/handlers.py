@@ -14,7 +14,8 @@ from typing import Any
 from headrace_tabular import codecs, usercode
 from headrace_tabular import model as models
 from headrace_tabular.columns import Columns
-from headrace_tabular.errors import ProjectError
+from headrace_tabular.contributions import Explainer
+from headrace_tabular.errors import ProjectError, RequestError
 from headrace_tabular.model import Model
 
 
@@ -26,13 +27,17 @@ class Handler:
     read: Callable[[bytes, str], Any]
     predict: Callable[[Any, Any], Any]
     write: Callable[[Any, str], Any]
+    explain: Callable[[Any, Any], Any]
 
-    def __call__(self, body: bytes, content_type: str, accept: str) -> tuple[bytes, str]:
-        """Return the body and content type that answer a request.
+    def __call__(
+        self, body: bytes, content_type: str, accept: str, *, explain: bool = False
+    ) -> tuple[bytes, str]:
+        """Return the body and content type that answer a request; `explain` adds contributions.
 
         Raises RequestError for what the client has to change, ProjectError for the user's code.
         """
-        answer = self.write(self.predict(self.read(body, content_type), self.model), accept)
+        predict = self.explain if explain else self.predict
+        answer = self.write(predict(self.read(body, content_type), self.model), accept)
         content, media = answer if isinstance(answer, tuple) else (answer, accept or codecs.JSON)
         if isinstance(content, str):
             content = content.encode()
@@ -64,7 +69,21 @@ def load(folder: Path) -> Handler:
             return default
         return usercode.function(own, name, entrypoint)
 
-    loaded = step("model_fn", lambda _: model)(str(folder))
+    replaced = [name for name in ("model_fn", "predict_fn", "output_fn") if hasattr(own, name)]
+    explainer = Explainer(model, folder)
+
+    def explain(columns: Columns, _: Any) -> list[dict[str, Any]]:
+        if replaced:
+            raise RequestError(
+                f"predictions are the project's own ({replaced[0]} in {entrypoint}), which are not"
+                " explained. Ask without `headrace-explain`"
+            )
+        return explainer.predict(columns)
+
     return Handler(
-        loaded, step("input_fn", read), step("predict_fn", predict), step("output_fn", write)
+        step("model_fn", lambda _: model)(str(folder)),
+        step("input_fn", read),
+        step("predict_fn", predict),
+        step("output_fn", write),
+        explain,
     )

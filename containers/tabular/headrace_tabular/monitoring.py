@@ -18,7 +18,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from headrace_profiling import Profile, model_monitor
 from headrace_profiling.attribution import global_attributions
@@ -32,8 +32,8 @@ from headrace_tabular.evaluation import Candidate
 from headrace_tabular.rows import Prepared, Rows
 from headrace_tabular.run import Run
 
-# An NDCG of a thousand rows is within 0.0004 of that of all. A tree takes some 5 us for a row.
-EXPLAINED_ROWS, LEAST_ROWS, TREES = 1000, 100, 500_000
+# An NDCG of 500 rows is within 0.001 of that of all. A tree takes some 5 us for a row.
+EXPLAINED_ROWS, LEAST_ROWS, EXPLAINED_TREES = 500, 100, 250_000
 SEGMENT_VALUES = 10
 MAX_TEXT = 1 << 18  # characters that a column's most frequent texts may have together
 TYPES: dict[Kind, str] = {
@@ -92,7 +92,7 @@ class Profiler:
         # Positions for names: DuckDB's names know no case.
         types = {f"c{place}": self.types[name] for place, name in enumerate(columns)}
         arrays = {
-            alias: booleans(values) if types[alias] == "boolean" else values
+            alias: objects(values == 1, values) if types[alias] == "boolean" else values
             for alias, values in zip(types, columns.values(), strict=True)
         }
         self.connection.register("arrays", arrays)
@@ -151,16 +151,13 @@ def class_names(classes: Sequence[Any]) -> NDArray[Any]:
 def words(values: NDArray[Any], kind: Kind) -> NDArray[Any]:
     """Return each value as one text that a person would write; null is None."""
     if kind == "boolean":
-        return booleans(values)
-    named = [f"{value}Z" for value in values] if kind == "time" else texts(values)
+        return objects(np.where(values == 1, "true", "false"), values)
+    return objects([f"{value}Z" for value in values] if kind == "time" else texts(values), values)
+
+
+def objects(named: ArrayLike, values: NDArray[Any]) -> NDArray[Any]:
+    """Return Python's objects, None where the values are null."""
     found = np.array(named, dtype=object)
-    found[is_null(values)] = None
-    return found
-
-
-def booleans(values: NDArray[Any]) -> NDArray[Any]:
-    """Return true and false as texts."""
-    found = np.where(values == 1, "true", "false").astype(object)
     found[is_null(values)] = None
     return found
 
@@ -194,7 +191,7 @@ def attribution(
 
     held, scores = np.flatnonzero(rows.held), candidate.scored.scores
     trees = booster.num_boosted_rounds() * (scores.shape[1] if scores.ndim == 2 else 1)
-    most = int(np.clip(TREES // max(trees, 1), LEAST_ROWS, EXPLAINED_ROWS))
+    most = int(np.clip(EXPLAINED_TREES // max(trees, 1), LEAST_ROWS, EXPLAINED_ROWS))
     sample = np.linspace(0, len(held) - 1, min(len(held), most)).astype(np.intp)
     booster.set_param({"nthread": os.cpu_count() or 1})
     try:

@@ -27,6 +27,9 @@ Answer = tuple[int, bytes, str]
 SMALL_BODY = 64 * 1024
 DRAINED = 16  # times the limit that is read and thrown away
 JSON = "application/json"
+# A client's own words, which SageMaker passes on as they are.
+ATTRIBUTES = b"x-amzn-sagemaker-custom-attributes"
+EXPLAIN = "headrace-explain"
 METHODS = {"/ping": ("GET", "HEAD"), "/invocations": ("POST",)}
 
 
@@ -72,6 +75,8 @@ class App:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         body = await self.read_body(receive)
         content_type, accept = headers.get(b"content-type", ""), headers.get(b"accept", "")
+        if EXPLAIN in headers.get(ATTRIBUTES, ""):
+            return await asyncio.to_thread(self.predict, body, content_type, accept, explain=True)
         if len(body) <= SMALL_BODY:
             return self.predict(body, content_type, accept)
         return await asyncio.to_thread(self.predict, body, content_type, accept)
@@ -98,10 +103,12 @@ class App:
             raise RequestError(f"the body is larger than {self.max_bytes:,} bytes: split it", 413)
         return b"".join(parts)
 
-    def predict(self, body: bytes, content_type: str, accept: str) -> Answer:
+    def predict(
+        self, body: bytes, content_type: str, accept: str, *, explain: bool = False
+    ) -> Answer:
         """Answer a prediction; a fault is a 500 with its reason, and the server goes on."""
         try:
-            content, media = self.handler(body, content_type, accept)
+            content, media = self.handler(body, content_type, accept, explain=explain)
         except RequestError:
             raise
         except TabularError as error:
