@@ -17,7 +17,7 @@ _UNSEEN = 4  # of the named categories, so many at most that the baseline does n
 _TAIL = 0.005  # the share of values that the open bucket at each end may take
 _DECADES = 50.0  # from the 5th to the 95th percentile: beyond it steps go 1, 2, 5, 10, 20, ...
 _TIMES = frozenset({"date", "timestamp", "null"})
-_TIME_STEPS = (1, 5, 15, 60, 300, 900, 3600, 10800, 21600, 43200, 86400, 7 * 86400)
+_TIME_STEPS = (1, 5, 15, 60, 300, 900, 3600, 10800, 21600, 43200, 86400, 2 * 86400, 7 * 86400)
 
 Floats = npt.NDArray[np.float64]
 
@@ -66,12 +66,19 @@ def _edges(one: Histogram, other: Histogram, times: bool) -> Floats:
         pick(side[i] for side in quantiles) for i, pick in enumerate((min, min, max, max))
     )
     if not times and fifth > 0 and most / fifth > _DECADES:
-        powers = range(math.floor(math.log10(max(low, fifth / 1e6))), math.ceil(math.log10(high)))
-        steps = [m * 10.0**k for k in powers for m in (1, 2, 5)]
-        return np.array([*(s for s in steps if low <= s <= high)] or [fifth], np.float64)
+        return _growing(max(low, fifth / 1e6), high)
     step = _step(high - low, times) if high > low else (abs(low) or 1.0)
     first, last = math.floor(low / step), math.ceil(high / step)
     return np.arange(first, max(last, first + 1) + 1, dtype=np.float64) * step
+
+
+def _growing(low: float, high: float) -> Floats:
+    """Return 1, 2, 5, 10, 20, ... from one number to another; over many decades powers alone."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    every = math.ceil((last - first) / _BARS)
+    marks = (1, 2, 5) if (last - first) * 3 <= _BARS else (1,)
+    steps = [mark * 10.0**power for power in range(first, last + 1, every) for mark in marks]
+    return np.array([step for step in steps if low <= step <= high] or [low], np.float64)
 
 
 def _step(width: float, times: bool) -> float:

@@ -10,9 +10,11 @@ from headrace.monitoring.page.html import Html, el, head, named, together
 from headrace.monitoring.report import Bucket, TrendPoint
 
 _HEIGHT = 100.0
-_MOST_ROWS = 16
+_MOST_ROWS = 14
+_MOST_STEPS = 32  # of a shape alone
 _FEW = 8  # numbers, which are told apart more easily as rows
 _SPARK = (168, 40)
+Shares = tuple[float, float]  # of the baseline's rows, of the window's
 _PAD = 5
 
 
@@ -33,7 +35,10 @@ def distribution(buckets: Sequence[Bucket], name: str) -> Html:
 
 def small(buckets: Sequence[Bucket], name: str) -> Html:
     """Draw the same as a shape alone, for a page of many columns."""
-    return _plot(_shares(buckets), f"{name}: both distributions", _said(buckets), "plot small")
+    shares = _shares(buckets)
+    if len(shares) > _MOST_STEPS:
+        shares = [each for _, each in _folded([b.label for b in buckets], shares)]
+    return _plot(shares, f"{name}: both distributions", _said(buckets), "plot small")
 
 
 def sparkline(points: Sequence[TrendPoint], limit: float | None, title: str, measure: str) -> Html:
@@ -109,7 +114,7 @@ def pair(baseline: float, window: float, top: float) -> Html:
     )
 
 
-def _histogram(buckets: Sequence[Bucket], shares: Sequence[tuple[float, float]], name: str) -> Html:
+def _histogram(buckets: Sequence[Bucket], shares: Sequence[Shares], name: str) -> Html:
     top = max(max(pair) for pair in shares)
     ends = _ticks(buckets)
     return el(
@@ -126,7 +131,7 @@ def _histogram(buckets: Sequence[Bucket], shares: Sequence[tuple[float, float]],
     )
 
 
-def _plot(shares: Sequence[tuple[float, float]], title: str, said: str, class_: str) -> Html:
+def _plot(shares: Sequence[Shares], title: str, said: str, class_: str) -> Html:
     top = max((max(pair) for pair in shares), default=0.0) or 1.0
     scale = _HEIGHT / top
     filled, line = "M0 100", ""
@@ -146,17 +151,8 @@ def _plot(shares: Sequence[tuple[float, float]], title: str, said: str, class_: 
     )
 
 
-def _bars(buckets: Sequence[Bucket], shares: Sequence[tuple[float, float]], name: str) -> Html:
-    rows = list(zip([b.label for b in buckets], shares, strict=True))
-    hidden = 0
-    if len(rows) > _MOST_ROWS:
-        by_change = sorted(range(len(rows)), key=lambda i: -abs(rows[i][1][1] - rows[i][1][0]))
-        kept = set(by_change[: _MOST_ROWS - 1])
-        others = [row for i, row in enumerate(rows) if i not in kept]
-        rows = [row for i, row in enumerate(rows) if i in kept]
-        hidden = len(others)
-        summed = (sum(s[0] for _, s in others), sum(s[1] for _, s in others))
-        rows.append((f"{hidden:,} others", summed))
+def _bars(buckets: Sequence[Bucket], shares: Sequence[Shares], name: str) -> Html:
+    rows = _folded([b.label for b in buckets], shares)
     top = max((max(s) for _, s in rows), default=0.0)
     return el(
         "table",
@@ -177,6 +173,18 @@ def _bars(buckets: Sequence[Bucket], shares: Sequence[tuple[float, float]], name
         ),
         class_="bars",
     )
+
+
+def _folded(labels: Sequence[str], shares: Sequence[Shares]) -> list[tuple[str, Shares]]:
+    """Return labels with their shares; of too many those that differ the most, and the rest."""
+    rows = list(zip(labels, shares, strict=True))
+    if len(rows) <= _MOST_ROWS:
+        return rows
+    by_change = sorted(range(len(rows)), key=lambda i: -abs(shares[i][1] - shares[i][0]))
+    kept = set(by_change[: _MOST_ROWS - 1])
+    others = [each for i, each in enumerate(shares) if i not in kept]
+    rest = (sum(a for a, _ in others), sum(b for _, b in others))
+    return [*(row for i, row in enumerate(rows) if i in kept), (f"{len(others):,} others", rest)]
 
 
 def _ticks(buckets: Sequence[Bucket]) -> list[tuple[float, str]]:
@@ -209,7 +217,7 @@ def _said(buckets: Sequence[Bucket]) -> str:
     )
 
 
-def _shares(buckets: Sequence[Bucket]) -> list[tuple[float, float]]:
+def _shares(buckets: Sequence[Bucket]) -> list[Shares]:
     was, now = sum(b.baseline for b in buckets), sum(b.window for b in buckets)
     return [(b.baseline / was if was else 0.0, b.window / now if now else 0.0) for b in buckets]
 

@@ -7,7 +7,7 @@ from headrace.monitoring.page.html import Html, el, named, together
 from headrace.monitoring.page.top import badge
 from headrace.monitoring.report import ColumnReport, MonitorReport, worst
 
-_MOST_CARDS = 20
+_MOST_CARDS = 16
 _MOST_REASONS = 4
 _FEW = 3  # columns that have space for a card each: score and label, say
 _DISTANCES = ("psi", "jensen_shannon", "kolmogorov_smirnov", "l_infinity")
