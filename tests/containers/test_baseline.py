@@ -97,7 +97,7 @@ WEIRD = """
         date '1969-12-31' + (i % 9)::integer as day, timestamptz '2026-03-29 02:30:00+02' as moment,
         case when i % 5 > 0 then i % 2 = 0 end as flag, 9007199254740993 + i as huge,
         'n' || i as name, repeat('long ', 1000) || i % 90 as essay,
-        case when i % 11 > 0 then i % 4 end as few, ['a', 'b', 'c'][1 + i % 3] as species
+        case when i % 11 > 0 then i % 4 end as score, ['a', 'b', 'c'][1 + i % 3] as label
     from range(600) r(i)
 """.format("['ä', '\u202e', '', chr(1), null][1 + (i % 5)::integer]")
 
@@ -109,13 +109,13 @@ def test_columns_that_are_weird_are_profiled_or_named(base, tmp_path):
             {"v1": ("new", [jobs.parquet(tmp_path / "weird.parquet", WEIRD)])},
             project={"model.yaml": "name: weird\n"},
             problem="multiclass",
-            data={"label": "species", "entity": "id", "exclude": ["flag"]},
+            data={"label": "label", "entity": "id", "exclude": ["flag"]},
             features={"entrypoint": None},
             evaluation={"metric": "accuracy"},
             hyperparameters={"num_boost_round": "5"},
             monitoring={
                 "facets": {"flag": ["true"]},
-                "segments": ["flag", "few", "day", "silent", "gone"],
+                "segments": ["flag", "score", "day", "silent", "gone"],
             },
         )
     )
@@ -137,16 +137,16 @@ def test_columns_that_are_weird_are_profiled_or_named(base, tmp_path):
         "day": "date",
         "moment": "timestamp",
         "name": "string",
-        "few": "integer",
+        "score": "integer",
     }
     wild = inputs.columns["wild"]
     assert (wild.infinities, wild.nans, wild.nulls) == (300, 0, 100)  # an endpoint is sent null
-    assert inputs.columns["few"].nulls == 55
+    assert inputs.columns["score"].nulls == 55
     assert baseline.quality is not None
     assert Multiclass.from_dict(baseline.quality.counts).rows == job.evaluation["rows"]["holdout"]
     # A column that the model never sees can be watched apart.
     assert {*baseline.segments["flag"]} == {"true", "false"}
-    assert {*baseline.segments["few"]} == {"0", "1", "2", "3"}
+    assert {*baseline.segments["score"]} == {"0", "1", "2", "3"}
     assert {*baseline.segments["day"]} >= {"1969-12-31T00:00:00.000000Z"}
     assert baseline.segments["silent"] == {}
 
@@ -160,7 +160,7 @@ def test_a_column_that_cannot_be_held_is_left_out_and_named():
     warned: list[str] = []
     with duckdb.connect() as connection:
         types = {"good": "number", "broken": "string", "long": "string"}
-        found = Profiler(connection, types).profile_each(columns, warned)
+        found = Profiler(connection).profile_each(columns, types, warned)
     assert [*found.columns] == ["good"]
     assert found.columns["good"].nulls == 1
     assert [line.split("'")[1] for line in warned] == ["broken", "long"]

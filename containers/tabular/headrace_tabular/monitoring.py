@@ -55,8 +55,8 @@ def write(
     warned: list[str] = []
     answered = answers(rows.classes, candidate)
     with duckdb.connect() as connection:
-        profiler = Profiler(connection, types_of(rows.table))
-        inputs = profiler.profile_each(prepared.inputs, warned)
+        profiler = Profiler(connection)
+        inputs = profiler.profile_each(prepared.inputs, types_of(rows.table), warned)
         watched = {name: prepared.inputs[name] for name in inputs.columns}
         baseline = {
             "schema_version": 1,
@@ -65,7 +65,7 @@ def write(
             "problem": run.problem,
             "rows": rows.table.rows,
             "inputs": inputs.as_dict(),
-            "predictions": profiler.profile(answered).as_dict(),
+            "predictions": profiler.profile(answered, ANSWER_TYPES).as_dict(),
             "quality": quality(run, rows, answered, warned),
             "attribution": attribution(prepared, rows, candidate, booster, warned),
             "bias": bias(run, rows, answered, warned),
@@ -81,33 +81,34 @@ def write(
 
 
 class Profiler:
-    """Profiles columns in memory; `types` has the logical type of the columns of the data."""
+    """Profiles columns in memory, given with their logical types."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, types: Mapping[str, str]) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.connection = connection
-        self.types = {**ANSWER_TYPES, **types}
 
-    def profile(self, columns: Columns) -> Profile:
+    def profile(self, columns: Columns, types: Mapping[str, str]) -> Profile:
         """Return the profile of columns. Raises duckdb.Error for what DuckDB cannot hold."""
         # Positions for names: DuckDB's names know no case.
-        types = {f"c{place}": self.types[name] for place, name in enumerate(columns)}
+        aliases = {f"c{place}": types[name] for place, name in enumerate(columns)}
         arrays = {
-            alias: objects(values == 1, values) if types[alias] == "boolean" else values
-            for alias, values in zip(types, columns.values(), strict=True)
+            alias: objects(values == 1, values) if aliases[alias] == "boolean" else values
+            for alias, values in zip(aliases, columns.values(), strict=True)
         }
         self.connection.register("arrays", arrays)
         try:
-            found = measure(self.connection, "arrays", types)
+            found = measure(self.connection, "arrays", aliases)
         finally:
             self.connection.unregister("arrays")
         return Profile(found.rows, dict(zip(columns, found.columns.values(), strict=True)))
 
-    def profile_each(self, columns: Columns, warned: list[str]) -> Profile:
+    def profile_each(
+        self, columns: Columns, types: Mapping[str, str], warned: list[str]
+    ) -> Profile:
         """Return the profile of those columns that can be profiled; say which cannot."""
         found = {}
         for name, values in columns.items():
             try:
-                column = self.profile({name: values}).columns[name]
+                column = self.profile({name: values}, types).columns[name]
             except duckdb.Error as error:
                 warned.append(f"column '{name}' will not be watched: {first_line(error)}")
                 continue
@@ -231,14 +232,17 @@ def segments(
 ) -> dict[str, Any]:
     """Return the profiles of the rows that have one of a column's most frequent values."""
     found: dict[str, Any] = {}
+    types = types_of(rows.table)
     for column, named in known(run.segments, rows, "segments", warned).items():
         counts = Counter(value for value in named.tolist() if value is not None)
         most = sorted(counts, key=lambda value: (-counts[value], value))[:SEGMENT_VALUES]
         held = named[rows.held]
         found[column] = {
             value: {
-                "inputs": profiler.profile(take(inputs, named == value)).as_dict(),
-                "predictions": profiler.profile(take(answered, held == value)).as_dict(),
+                "inputs": profiler.profile(take(inputs, named == value), types).as_dict(),
+                "predictions": profiler.profile(
+                    take(answered, held == value), ANSWER_TYPES
+                ).as_dict(),
             }
             for value in most
         }
