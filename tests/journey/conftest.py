@@ -19,10 +19,11 @@ from headrace.records import (
     RunRecord,
     model_partition,
 )
-from headrace_cli import drops, local_aws, publishing, registry
+from headrace_cli import drops, local_aws, publishing, registry, retraining
 from headrace_cli.commands.environment import bring_up
 from headrace_cli.console import Console
 from headrace_cli.environments import find_environment
+from headrace_cli.journey import read_journey, run_on
 from headrace_cli.session import Session
 
 ROOT = Path(__file__).parents[2]
@@ -108,32 +109,19 @@ class Journey:
         return list(self.session.ledger.query(RunRecord, partition, "run#"))
 
     def run_on(self, dataset_version: str | None) -> RunRecord:
-        """Return the ended run that a dataset version caused."""
-
-        def look() -> RunRecord | None:
-            return next(
-                (
-                    r
-                    for r in self.runs()
-                    if r.dataset_version == dataset_version and r.status != "training"
-                ),
-                None,
-            )
-
-        return wait(look, f"the run on {dataset_version}", seconds=120)
+        """Return the ended run that was the first to learn from a dataset version."""
+        return wait(
+            lambda: run_on(read_journey(self.session, self.model), dataset_version),
+            f"the run on {dataset_version}",
+            seconds=120,
+        )
 
     def retrain(self) -> RunRecord:
         """Ask for a new candidate on the data there are, and return its run once it has ended."""
-        request = f"test-{next(_numbers)}"
-        self.announce(
-            "headrace.training", "RetrainingRequested", request=request, reason=f"for {request}"
-        )
-
-        def ended() -> RunRecord | None:
-            found = (r for r in self.runs() if r.status != "training")
-            return next((r for r in found if r.cause == f"for {request}"), None)
-
-        return wait(ended, "the run that was asked for", seconds=120)
+        name = retraining.request(self.session, self.model, "for the test", again=True)
+        answer = retraining.wait_for_answer(self.session, self.model, name, 120, final=True)
+        assert answer.run, answer.reasons
+        return retraining.wait_for_run(self.session, self.model, answer.run, timeout=120)
 
     def approve(self) -> DeploymentRecord:
         """Approve the newest pending package and return its deployment's verdict."""
