@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from headrace.aws.comparing import Comparer, look
 from headrace.aws.deployments import DeploymentRequest, queue_deployment
@@ -47,7 +47,8 @@ class CheckRequest(DeploymentRequest):
 class CheckVerdict(BaseModel):
     """CheckPackage's answer: what to create and move to, or why nothing is.
 
-    `restorable` moves back to what served before; `comparing` looks again after `wait` seconds.
+    What is `deployable` without a model and a configuration has both already. `restorable` moves
+    back to what served before; `comparing` looks again after `wait` seconds.
     """
 
     outcome: Literal[
@@ -119,10 +120,14 @@ def check_package(request: CheckRequest, aws: Deployer, cloudwatch: Any) -> Chec
             outcome="refused", refusal=refuse_deployment(record, reasons, aws.ledger)
         )
     state = describe_endpoint(aws.sagemaker, request.endpoint)
-    wanted = _definition(request, run, aws).deployment
+    served_on = _served_on(package, request.model, aws) if urgent else None
+    definition = _definition(request, run, aws, is_needed=served_on is None)
+    wanted = definition.deployment if definition else Deployment()
     case = _Case(request, record, package, run, live, state, wanted, urgent)
     if reasons:
         return _restore(case, reasons, "refused", rejects=False)
+    if served_on:
+        return _bring_back(case, served_on, aws, keeps_alarms=definition is None)
     return _judge_comparison(case, aws, cloudwatch) or _deploy(case, aws)
 
 
@@ -183,10 +188,47 @@ def _tampering(package: Package, run: RunRecord, storage: Storage) -> list[str]:
     ]
 
 
-def _definition(request: CheckRequest, run: RunRecord, aws: Deployer) -> ModelDefinition:
-    """Return the project as it was when the run was planned."""
+def _definition(
+    request: CheckRequest, run: RunRecord, aws: Deployer, *, is_needed: bool
+) -> ModelDefinition | None:
+    """Return the project as it was when the run was planned.
+
+    An older Headrace may have written it, in words that are no longer understood: None, unless it
+    is needed to build what served then.
+    """
     folder = RunFolder(aws.settings.artifacts_bucket, request.model, run.run)
-    return ModelDefinition.model_validate(aws.storage.get_json(Location.of(folder.definition)))
+    content = aws.storage.get_json(Location.of(folder.definition))
+    try:
+        return ModelDefinition.model_validate(content)
+    except ValidationError:
+        if is_needed:
+            raise
+        return None
+
+
+def _served_on(package: Package, model: str, aws: Deployer) -> str | None:
+    """Return the configuration on which a version served last, if it can serve on it again."""
+    records = aws.ledger.query(DeploymentRecord, model_partition(model), "deployment#")
+    lived = [d for d in records if d.package_arn == package.arn and d.status == "live"]
+    last = max(lived, key=lambda d: d.ended_at or "", default=None)
+    if last is None or last.endpoint_config is None:
+        return None
+    try:
+        described = aws.sagemaker.describe_endpoint_config(EndpointConfigName=last.endpoint_config)
+        for variant in described["ProductionVariants"]:
+            aws.sagemaker.describe_model(ModelName=variant["ModelName"])
+    except aws.sagemaker.exceptions.ClientError as error:
+        # "Not found" is a ValidationException, told apart by its text alone.
+        if "Could not find" in error.response["Error"]["Message"]:
+            return None
+        raise
+    return last.endpoint_config
+
+
+def _bring_back(case: _Case, config: str, aws: Deployer, *, keeps_alarms: bool) -> CheckVerdict:
+    """Move back to what served before, as it served: nothing that changed since can break it."""
+    target = _target(case, config, None, _told(case, None))
+    return _move_to(case, target.model_copy(update={"keeps_alarms": keeps_alarms}), aws)
 
 
 def _judge_comparison(case: _Case, aws: Deployer, cloudwatch: Any) -> CheckVerdict | None:
@@ -260,6 +302,18 @@ def _deploy(case: _Case, aws: Deployer) -> CheckVerdict:
     if kind:
         wait = first_look(wanted, kind, aws.settings.minute_seconds)
         target = target.model_copy(update={"compares": kind, "wait": wait})
+    return _move_to(case, target, aws, model, config)
+
+
+def _move_to(
+    case: _Case,
+    target: EndpointRequest,
+    aws: Deployer,
+    model: Request | None = None,
+    config: Request | None = None,
+) -> CheckVerdict:
+    """Write down what is to serve, and ask for it unless it serves."""
+    live, name = case.live, target.endpoint_config
     changes: dict[str, Any] = {
         "endpoint_config": name,
         "run": case.run.run,
@@ -268,7 +322,7 @@ def _deploy(case: _Case, aws: Deployer) -> CheckVerdict:
     }
     aws.ledger.update(case.record.key(), changes)
     serves = live and live.endpoint_config == name and case.state and case.state.serves(name)
-    if serves and not kind:
+    if serves and not target.compares:
         changes = {"status": "live", "reasons": ["it served already"], "ended_at": now()}
         aws.ledger.update(case.record.key(), changes)
         return CheckVerdict(outcome="already live")

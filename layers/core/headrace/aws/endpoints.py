@@ -28,7 +28,8 @@ class EndpointRequest(BaseModel):
     """What an endpoint shall serve, from CheckPackage to VerifyEndpoint.
 
     `execution` and `fence` are the lock; `strategy` is SageMaker's DeploymentConfig and `told`
-    what it means. An `urgent` one replaces what must not serve: it is not guarded and goes at once.
+    what it means. An `urgent` one replaces what must not serve: it is not guarded and goes at once;
+    it `keeps_alarms` of the endpoint as they are if its own are not known any more.
     With `compares` the version is put beside what serves, to be looked at after
     `wait` seconds; `is_compared` says that the endpoint still compares it. A request that restores
     what served before says in `restores` why, and in `restores_as` how the deployment ends.
@@ -47,6 +48,7 @@ class EndpointRequest(BaseModel):
     told: str = ""
     urgent: bool = False
     alarms: Alarms = Alarms()
+    keeps_alarms: bool = False
     compares: Kind | None = None
     wait: int = 0
     is_compared: bool = False
