@@ -16,8 +16,9 @@ from typing import IO, Any
 
 from botocore.exceptions import ClientError
 
+from headrace.names import STACK_MAX_LENGTH
 from headrace_cli.environments import ROOT, Environment
-from headrace_cli.errors import FailedError, NotUpError, error_code
+from headrace_cli.errors import FailedError, NotUpError, UsageError, error_code
 from headrace_cli.local_aws import interpreter
 from headrace_cli.stack import describe_stack
 
@@ -121,7 +122,15 @@ def deploy(
 
     Raises:
         FailedError: with what failed, in CloudFormation's words.
+        UsageError: the stack's name is too long.
     """
+    if len(environment.stack) > STACK_MAX_LENGTH:
+        raise UsageError(
+            f"Stack name '{environment.stack}' has {len(environment.stack)} characters; with more "
+            f"than {STACK_MAX_LENGTH} a model's name may not fit beside it in an endpoint's name.",
+            f"Shorten stack_name in section [{environment.config}.deploy.parameters] of "
+            "samconfig.toml.",
+        )
     arguments = [
         *("deploy", *_configuration(environment, root)),
         *("--template-file", str(where.template), *_overrides(environment, where, root)),

@@ -7,9 +7,13 @@ execution's.
 import hashlib
 import re
 
+from headrace.errors import ProjectError
+
 MODEL_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 MODEL_MAX_LENGTH = 32
 _SAGEMAKER_MAX_LENGTH = 63
+# So that a stack and any model have room in the name of an endpoint: events are told apart by it.
+STACK_MAX_LENGTH = _SAGEMAKER_MAX_LENGTH - MODEL_MAX_LENGTH - 1
 _EXECUTION_MAX_LENGTH = 80
 
 
@@ -52,6 +56,21 @@ def sagemaker_name(stack: str, *parts: str) -> str:
         return name
     suffix = digest(name)
     return f"{name[: _SAGEMAKER_MAX_LENGTH - len(suffix) - 1].rstrip('-')}-{suffix}"
+
+
+def require_room(stack: str, model: str) -> None:
+    """Refuse a model whose endpoint's name would be cut: its model could not be read from it.
+
+    Raises:
+        ProjectError: saying how much too long the names are.
+    """
+    excess = len(f"{stack}-{model}") - _SAGEMAKER_MAX_LENGTH
+    if excess > 0:
+        raise ProjectError(
+            f"model.yaml: name: {model!r} is {excess} characters too long beside stack {stack!r}: "
+            f"an endpoint is named by both and has {_SAGEMAKER_MAX_LENGTH}. Shorten it, or use a "
+            f"stack name of at most {STACK_MAX_LENGTH} characters."
+        )
 
 
 def endpoint_name(stack: str, model: str) -> str:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,14 @@ def test_names_of_environments(home: Path, name: str, config: str, is_local: boo
 def test_an_environment_nobody_configured(home: Path) -> None:
     with pytest.raises(UsageError, match="typo"):
         find_environment("typo")
+
+
+def test_a_stack_s_name_must_leave_room_for_any_model_s(home: Path) -> None:
+    environment = replace(find_environment("dev"), stack="s" * 31)
+    where = deploying.Target("", "", home)
+    with pytest.raises(UsageError, match="has 31 characters") as refused:
+        deploying.deploy(environment, where, progress=print)
+    assert "stack_name in section [dev.deploy.parameters]" in str(refused.value.hint)
 
 
 def test_a_running_local_aws_is_what_it_says_of_itself(home: Path) -> None:

@@ -141,3 +141,13 @@ def test_an_alarm_that_does_not_exist_refuses_the_project(aws, publish):
         ComparisonOperator="LessThanThreshold",
     )
     assert isinstance(reconcile(aws, key), ProjectPublished)
+
+
+@pytest.mark.parametrize(("length", "fits"), [(56, True), (57, False)])
+def test_names_that_would_be_cut_are_refused(aws, publish, length, fits):
+    """Approvals and alarms find their model by the names of its group and its endpoint."""
+    aws.settings = aws.settings.model_copy(update={"stack": "s" * length})
+    fact = reconcile(aws, publish({"name": "credit", "data": {"label": "y"}}))
+    assert isinstance(fact, ProjectPublished) is fits
+    if not fits:
+        assert "'credit' is 1 characters too long" in fact.reasons[0]

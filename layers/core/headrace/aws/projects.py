@@ -67,6 +67,7 @@ def reconcile_project(
     try:
         content = storage.get_bytes(location, MAX_ARCHIVE_BYTES)
         definition = judge_archive(location.key, content, settings.environment)
+        names.require_room(settings.stack, model)
         _check_alarms(definition, cloudwatch)
     except (ProjectError, ValueError) as error:
         reasons = str(error).splitlines()
