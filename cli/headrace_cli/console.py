@@ -30,6 +30,7 @@ _TONES = {
     "accepted": GOOD,
     "better": GOOD,
     "live": GOOD,
+    "healthy": GOOD,
     "trained": GOOD,
     "published": GOOD,
     "Approved": GOOD,
@@ -46,6 +47,7 @@ _TONES = {
     "not better": BAD,
     "Rejected": BAD,
     "wrong": BAD,
+    "drifted": BAD,
 }
 
 
