@@ -10,6 +10,7 @@ from headrace.records import (
     DropRecord,
     ModelRecord,
     ProjectRecord,
+    RequestRecord,
     RunRecord,
 )
 from headrace_cli.journey import (
@@ -18,6 +19,7 @@ from headrace_cli.journey import (
     between,
     moments,
     numbers,
+    run_on,
     state_now,
     transitions,
     waited_seconds,
@@ -177,6 +179,42 @@ def test_a_new_dataset_without_a_run_is_due_for_a_while() -> None:
     assert not is_due(journey(datasets=[dataset(accepted_at=fresh)], runs=[run()]))
     assert not is_due(journey(datasets=[dataset(accepted_at=at(5))]))
     assert not is_due(journey())
+    # The run that ends now hands over to the next one, which takes up what came meanwhile.
+    late = [dataset(), dataset("bbbb")]
+    assert is_due(journey(datasets=late, runs=[run(status="better", ended_at=fresh)]))
+    assert not is_due(journey(datasets=late, runs=[run(status="better", ended_at=at(9))]))
+    covering = run(dataset_version="bbbb", dataset_versions=["aaaa", "bbbb"])
+    assert not is_due(journey(datasets=late, runs=[covering]))
+    asked = {"model": "m", "request": "q", "by": "hand", "reason": "why not", "asked_at": fresh}
+    assert is_due(journey(requests=[RequestRecord.model_validate(asked)]))
+    answered = RequestRecord.model_validate(asked | {"answer": "refused"})
+    assert not is_due(journey(requests=[answered]))
+
+
+def test_the_run_of_a_dataset_is_the_first_that_learns_from_it() -> None:
+    shared = run(run="r2", dataset_version="cccc", dataset_versions=["aaaa", "bbbb", "cccc"])
+    found = journey(runs=[run(status="better"), shared])
+    assert run_on(found, "aaaa") == found.runs[0]
+    assert run_on(found, "bbbb") is None  # it has not ended
+    ended = shared.model_copy(update={"status": "better"})
+    assert run_on(journey(runs=[run(status="better"), ended]), "bbbb") == ended
+
+
+def test_requests_and_answers_are_told() -> None:
+    request = RequestRecord(
+        model="m",
+        request="q",
+        by="hand",
+        person="arn:ann",
+        reason="why not",
+        asked_at=at(1),
+        answer="refused",
+        reasons=["there is no dataset"],
+        answered_at=at(2),
+    )
+    asked, answered = moments(journey(requests=[request]))
+    assert asked.text == "asked for by arn:ann: why not"
+    assert (answered.verdict, answered.text) == ("refused", "there is no dataset")
 
 
 def test_numbers_of_a_run_without_any_are_silent() -> None:
