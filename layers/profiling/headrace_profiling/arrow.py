@@ -7,12 +7,15 @@ ctypes. The arrays are views of DuckDB's memory and live until the next batch is
 
 import ctypes
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
+
+from headrace_profiling.histogram import slices
 
 
 class _Array(ctypes.Structure):
@@ -48,6 +51,7 @@ _KINDS = {
     "FATAL": duckdb.FatalException,
     "INTERNAL": duckdb.InternalException,
 }
+_NOT_ASCII = 0x80
 _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.restype = ctypes.c_void_p
 _pointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
@@ -73,30 +77,58 @@ class Column:
         raw = [ctypes.string_at(self.buffers[2] + start, end - start) for start, end in ends]
         return [text.decode("utf-8", errors="replace") for text in raw]
 
+    def lengths(self, rows: npt.NDArray[np.intp] | slice) -> npt.NDArray[np.int64]:
+        """Return the number of characters of some rows' texts."""
+        bounds = _view(self.buffers[1], np.int32, self.length + 1, self.offset)
+        octets = _view(self.buffers[2], np.uint8, int(bounds[-1]), 0)
+        counts = np.diff(bounds).astype(np.int64)
+        if octets[bounds[0] :].max(initial=0) < _NOT_ASCII:
+            return counts[rows]
+        for part in slices(self.length):
+            edges = bounds[part.start : part.stop + 1]
+            filled = np.flatnonzero(edges[1:] > edges[:-1])
+            if len(filled):
+                # In UTF-8 all bytes of a character but the first are 10xxxxxx.
+                later = (octets[edges[0] : edges[-1]] & 0xC0) == 0x80
+                counts[part.start + filled] -= np.add.reduceat(
+                    later, edges[filled] - edges[0], dtype=np.int64
+                )
+        return counts[rows]
+
 
 def batches(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[list[Column]]:
     """Run a query whose columns are numbers or texts; give its rows in batches.
+
+    While one batch is looked at, a thread reads the next.
 
     Raises duckdb.Error with the engine's reason, also when a later batch fails.
     """
     relation = connection.sql(query)
     capsule = relation.__arrow_c_stream__()
     stream = ctypes.cast(_pointer(capsule, b"arrow_array_stream"), ctypes.POINTER(_Stream))
-    try:
-        while True:
-            batch = _Array()
-            if stream.contents.get_next(stream, ctypes.byref(batch)) != 0:
-                raise _error(stream.contents.get_last_error(stream) or b"the result ended early")
-            if not batch.release:
-                return
-            try:
-                yield [_column(batch.children[i].contents) for i in range(batch.n_children)]
-            finally:
+    with ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(_next, stream)
+        try:
+            while (batch := coming.result()).release:
+                coming = ahead.submit(_next, stream)
+                try:
+                    yield [_column(batch.children[i].contents) for i in range(batch.n_children)]
+                finally:
+                    batch.release(ctypes.byref(batch))
+        finally:
+            # Frees DuckDB's result, also when the reader stopped half way.
+            if not coming.exception() and (batch := coming.result()).release:
                 batch.release(ctypes.byref(batch))
-    finally:
-        # Frees DuckDB's result, also when the reader stopped half way.
-        if stream.contents.release:
-            stream.contents.release(stream)
+            if stream.contents.release:
+                stream.contents.release(stream)
+
+
+def _next(stream: "ctypes._Pointer[_Stream]") -> _Array:
+    """Return the next batch, one without `release` after the last."""
+    batch = _Array()
+    if stream.contents.get_next(stream, ctypes.byref(batch)) != 0:
+        raise _error(stream.contents.get_last_error(stream) or b"the result ended early")
+    return batch
 
 
 def _error(said: bytes) -> duckdb.Error:

@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from headrace_profiling.columns import ColumnProfile, iso
 from headrace_profiling.histogram import Histogram, together
-from headrace_profiling.parts import UNKNOWN, Numbers, Texts
+from headrace_profiling.numbers import Numbers
+from headrace_profiling.texts import UNKNOWN, Texts
 
 QUANTILE_BUCKETS = 10
 MOST_VALUES = 20  # numbers with no more different values are compared value by value

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from headrace_profiling.parts import UNKNOWN, Numbers, Texts
+from headrace_profiling.numbers import Numbers
+from headrace_profiling.texts import UNKNOWN, Texts
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _NUMBER = frozenset({"integer", "number"})

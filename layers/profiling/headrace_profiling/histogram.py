@@ -21,11 +21,12 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 MOST_BINS = 2048
 _SLOTS = 1 << 18  # of the table a batch is counted in, 2 MB
-_TABLE_BITS = 14
-TABLE = 1 << _TABLE_BITS
+TABLE_BITS = 14
+TABLE = 1 << TABLE_BITS
 _SAMPLE = 4096
 _SLICE = 8192
 _LOW = np.int64((1 << 63) - 1)
+_HALF = np.uint64(33)
 _LARGEST = np.int64(0x7FEF_FFFF_FFFF_FFFF)  # bits of the largest finite value
 
 
@@ -179,7 +180,7 @@ def tally(values: npt.NDArray[Any], hashes: npt.NDArray[np.uint64]) -> tuple[Int
 
 def slots_of(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
     """Return each hash's place in a table of `TABLE` slots."""
-    return (hashes >> np.uint64(64 - _TABLE_BITS)).astype(np.intp)
+    return (hashes >> np.uint64(64 - TABLE_BITS)).astype(np.intp)
 
 
 def slices(length: int) -> Iterator[slice]:
@@ -190,12 +191,23 @@ def slices(length: int) -> Iterator[slice]:
 
 def mix(bits: Ints) -> npt.NDArray[np.uint64]:
     """Return a hash of 64-bit integers: the finalizer of MurmurHash3 (Appleby, public domain)."""
-    h = bits.astype(np.uint64)
-    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
-        h ^= h >> np.uint64(33)
-        h *= np.uint64(factor)
-    h ^= h >> np.uint64(33)
+    return mix_lower(mix_upper(bits))
+
+
+def mix_upper(bits: Ints) -> npt.NDArray[np.uint64]:
+    """Return integers whose upper 33 bits are those of the hash; `mix_lower` does the others."""
+    whole = bits.view(np.uint64)
+    h = whole >> _HALF
+    h ^= whole
+    h *= np.uint64(0xFF51AFD7ED558CCD)
+    h ^= h >> _HALF
+    h *= np.uint64(0xC4CEB9FE1A85EC53)
     return h
+
+
+def mix_lower(h: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Return the hashes of what `mix_upper` gave."""
+    return h ^ (h >> _HALF)
 
 
 def pack(numbers: Ints) -> str:

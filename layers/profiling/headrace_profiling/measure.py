@@ -4,94 +4,88 @@
 # ruff: noqa: S608
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 
 from headrace_profiling.arrow import Column, batches
 from headrace_profiling.columns import ColumnProfile
 from headrace_profiling.engine import identifier
-from headrace_profiling.parts import Numbers, Texts
+from headrace_profiling.numbers import Numbers
 from headrace_profiling.profiles import Profile
+from headrace_profiling.running import RunningNumbers
+from headrace_profiling.texts import RunningTexts
 
 # What a column is measured as, beyond the logical types: text that may hold numbers or times.
 TEXT_OF_NUMBERS = "text of numbers"
 TEXT_OF_TIMES = "text of times"
 TEXT_OF_BOOLEANS = "text of booleans"
+_LARGE_BLOCK = 31 << 20
 
 
 @dataclass
 class _Measured:
     """One column while it is read."""
 
-    number: str | None  # SQL of a DOUBLE, null where the value is no number
-    text: str | None  # SQL of a VARCHAR, null where the value is no text
+    texts: RunningTexts
+    number: str | None = None  # SQL of a DOUBLE, null where the value is no number
+    text: str | None = None  # SQL of a VARCHAR, null where the value is no text
+    flag: str | None = None  # SQL of a BOOLEAN
     number_kind: str | None = None  # None: integers are told from numbers by their values
     text_kind: str = "string"
     rows: int = 0
-    numbers: Numbers | None = None
-    texts: Texts | None = None
+    numbers: RunningNumbers = field(default_factory=RunningNumbers)
 
     def selected(self) -> list[str]:
         """Return the SQL of the columns that `add` takes."""
         columns = [self.number] if self.number else []
         if self.text:
-            columns += [self.text, f"hash({self.text})", f"length({self.text})"]
+            columns += [self.text, f"hash({self.text})"]
+        if self.flag:
+            columns.append(f"{self.flag}::UTINYINT")
         return columns
 
-    def add(self, columns: Iterator[Column], hasher: str) -> None:
+    def add(self, columns: Iterator[Column]) -> None:
         """Take the next batch from its columns."""
+        column = next(columns)
+        self.rows += column.length
         if self.number:
-            column = next(columns)
-            self.rows += column.length
-            self._add_numbers(column)
+            self.numbers.add(_present(column, np.float64))
+            column = next(columns) if self.text else column
         if self.text:
-            column, hashes, lengths = next(columns), next(columns), next(columns)
-            self.rows += 0 if self.number else column.length
-            self._add_texts(column, hashes, lengths, hasher)
+            hashes = next(columns).values(np.uint64)
+            if column.valid is None:
+                self.texts.add(hashes, column.lengths, column.texts)
+            else:
+                rows = np.flatnonzero(column.valid)
+                self.texts.add(
+                    hashes[rows],
+                    lambda chosen: column.lengths(rows[chosen]),
+                    lambda chosen: column.texts(rows[chosen]),
+                )
+        if self.flag:
+            flags = _present(column, np.uint8)
+            true = int(np.count_nonzero(flags))
+            self.texts.count({"true": true, "false": len(flags) - true})
 
     def profile(self) -> ColumnProfile:
         """Return what was found."""
-        kinds: dict[str, int] = {}
-        if self.numbers and self.number_kind:
-            kinds = {self.number_kind: self.numbers.values}
-        elif self.numbers:
-            whole = self.numbers.whole
-            kinds = {"integer": whole, "number": self.numbers.values - whole}
-        if self.texts:
-            kinds[self.text_kind] = self.texts.count
+        numbers, texts = Numbers.found(self.numbers), self.texts.found()
+        if self.number_kind:
+            kinds = {self.number_kind: numbers.values}
+        else:
+            kinds = {"integer": numbers.whole, "number": numbers.values - numbers.whole}
+        kinds[self.text_kind] = texts.count
         return ColumnProfile(
             rows=self.rows,
             nulls=self.rows - sum(kinds.values()),
             kinds={kind: n for kind, n in kinds.items() if n},
-            numbers=self.numbers,
-            texts=self.texts,
+            numbers=numbers if numbers.values else None,
+            texts=texts if texts.count else None,
         )
-
-    def _add_numbers(self, column: Column) -> None:
-        values = column.values(np.float64)
-        values = values if column.valid is None else values[column.valid]
-        if len(values):
-            known = self.numbers
-            found = Numbers.of(values, known.bins.shift if known else 0)
-            self.numbers = known.merge(found) if known else found
-
-    def _add_texts(self, column: Column, hashes: Column, lengths: Column, hasher: str) -> None:
-        if column.valid is None:
-            found = Texts.of(
-                hashes.values(np.uint64), lengths.values(np.int64), column.texts, hasher
-            )
-        else:
-            rows = np.flatnonzero(column.valid)
-            found = Texts.of(
-                hashes.values(np.uint64)[rows],
-                lengths.values(np.int64)[rows],
-                lambda chosen: column.texts(rows[chosen]),
-                hasher,
-            )
-        if found.count:
-            self.texts = self.texts.merge(found) if self.texts else found
 
 
 def measure(
@@ -101,35 +95,48 @@ def measure(
 
     Raises duckdb.Error when the table cannot be read to its end.
     """
-    measured = {name: _measured(identifier(name), type_) for name, type_ in columns.items()}
+    hasher, hashes = _hashes(connection)
+    measured = {
+        name: _measured(identifier(name), type_, RunningTexts(hasher, hashes))
+        for name, type_ in columns.items()
+    }
     selected = [sql for column in measured.values() for sql in column.selected()]
     rows = 0
-    hasher = _hasher(connection)
+    # glibc gives memory back to the system, page by page, beyond twice the largest block that was
+    # ever freed: without a large one every batch would be read into new pages.
+    np.empty(_LARGE_BLOCK, np.uint8)
     query = f"SELECT {', '.join(selected) or 'NULL::DOUBLE'} FROM {identifier(table)}"
     for batch in batches(connection, query):
         rows += batch[0].length
         values = iter(batch)
         for column in measured.values():
-            column.add(values, hasher)
+            column.add(values)
     return Profile(rows, {name: column.profile() for name, column in measured.items()})
 
 
-def _measured(column: str, type_: str) -> _Measured:
+def _measured(column: str, type_: str, texts: RunningTexts) -> _Measured:
     if type_ in {"integer", "number"}:
-        return _Measured(f"{column}::DOUBLE", None, type_)
+        numbers = RunningNumbers(all_whole=type_ == "integer")
+        return _Measured(texts, f"{column}::DOUBLE", number_kind=type_, numbers=numbers)
     if type_ in {"date", "timestamp"}:
-        return _Measured(_seconds(column), None, type_)
+        return _Measured(texts, _seconds(column), number_kind=type_)
     if type_ == "boolean":
-        return _Measured(None, f"{column}::VARCHAR", text_kind="boolean")
+        return _Measured(texts, flag=column, text_kind="boolean")
     if type_ == TEXT_OF_BOOLEANS:
-        return _Measured(None, f"lower({column})", text_kind="boolean")
+        return _Measured(texts, text=f"lower({column})", text_kind="boolean")
     if type_ == TEXT_OF_NUMBERS:
         number = f"TRY_CAST({column} AS DOUBLE)"
-        return _Measured(number, f"CASE WHEN {number} IS NULL THEN {column} END")
+        return _Measured(texts, number, f"CASE WHEN {number} IS NULL THEN {column} END")
     if type_ == TEXT_OF_TIMES:
         time = f"TRY_CAST({column} AS TIMESTAMP)"
-        return _Measured(_seconds(time), f"CASE WHEN {time} IS NULL THEN {column} END", "timestamp")
-    return _Measured(None, f"{column}::VARCHAR")
+        rest = f"CASE WHEN {time} IS NULL THEN {column} END"
+        return _Measured(texts, _seconds(time), rest, number_kind="timestamp")
+    return _Measured(texts, text=f"{column}::VARCHAR")
+
+
+def _present(column: Column, type_: npt.DTypeLike) -> npt.NDArray[Any]:
+    values = column.values(type_)
+    return values if column.valid is None else values[column.valid]
 
 
 def _seconds(column: str) -> str:
@@ -140,7 +147,10 @@ def _seconds(column: str) -> str:
     )
 
 
-def _hasher(connection: duckdb.DuckDBPyConnection) -> str:
+def _hashes(connection: duckdb.DuckDBPyConnection) -> tuple[str, dict[str, int]]:
+    """Return what tells this version's hash of texts from others, and that of booleans."""
     # All rows are fetched: DuckDB hands out no stream while an earlier result has more.
-    ((probe,),) = connection.execute("SELECT hash('headrace')").fetchall()
-    return f"duckdb:{probe}"
+    ((probe, *flags),) = connection.execute(
+        "SELECT hash('headrace'), hash('true'), hash('false')"
+    ).fetchall()
+    return f"duckdb:{probe}", dict(zip(("true", "false"), flags, strict=True))

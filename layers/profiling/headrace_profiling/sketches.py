@@ -9,20 +9,21 @@ with its error bound (Agarwal et al., "Mergeable summaries", PODS 2012).
 import base64
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from headrace_profiling.histogram import slices
+from headrace_profiling.histogram import mix_lower, mix_upper
 
-Hashing = Callable[[npt.NDArray[Any]], npt.NDArray[np.uint64]]
 MOST_CATEGORIES = 256
 _REGISTER_BITS = 11
 _REGISTERS = 1 << _REGISTER_BITS
 _REST_BITS = 64 - _REGISTER_BITS
+_UPPER_BITS = 33  # that `mix_upper` gives
+_PART = 1 << 15  # hashes looked at together
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,17 +33,9 @@ class Distinct:
     registers: npt.NDArray[np.uint8]
 
     @classmethod
-    def of(cls, values: npt.NDArray[Any], hashed: Hashing | None = None) -> "Distinct":
-        """Return the sketch of 64-bit hashes, or of values and the function that hashes them."""
-        registers = np.zeros(_REGISTERS, np.uint8)
-        for part in slices(len(values)):
-            hashes = hashed(values[part]) if hashed else values[part]
-            rest = hashes & np.uint64((1 << _REST_BITS) - 1)
-            # 53 bits fit a float64 without rounding: its exponent is their length.
-            ranks = (_REST_BITS + 1023) - (rest.astype(np.float64).view(np.int64) >> 52)
-            ranks = np.minimum(ranks, _REST_BITS + 1).astype(np.uint8)
-            np.maximum.at(registers, (hashes >> np.uint64(_REST_BITS)).astype(np.intp), ranks)
-        return cls(registers)
+    def of(cls, hashes: npt.NDArray[np.uint64]) -> "Distinct":
+        """Return the sketch of 64-bit hashes."""
+        return RunningDistinct().add(hashes).found()
 
     def merge(self, other: "Distinct") -> "Distinct":
         """Return the sketch of both's values."""
@@ -83,6 +76,46 @@ class Distinct:
         registers = np.zeros(_REGISTERS, np.uint8)
         registers[whole >> 6] = whole & 63
         return cls(registers)
+
+
+class RunningDistinct:
+    """The same while it grows: hashes that can raise no register any more are passed by."""
+
+    def __init__(self) -> None:
+        self._registers = np.zeros(_REGISTERS, np.uint8)
+        self._lowest = 0
+
+    def add(self, hashes: npt.NDArray[np.uint64]) -> "RunningDistinct":
+        """Take more hashes."""
+        for start in range(0, len(hashes), _PART):
+            self._raise(self._telling(hashes[start : start + _PART]))
+        return self
+
+    def add_numbers(self, bits: npt.NDArray[np.int64]) -> "RunningDistinct":
+        """Take the `mix` of these integers."""
+        for start in range(0, len(bits), _PART):
+            self._raise(mix_lower(self._telling(mix_upper(bits[start : start + _PART]))))
+        return self
+
+    def _telling(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        """Return those that can raise a register; what can is in the upper half of their bits."""
+        lowest = min(self._lowest, _UPPER_BITS - _REGISTER_BITS)
+        if not lowest:
+            return hashes
+        ranks = hashes << np.uint64(_REGISTER_BITS)
+        return hashes[np.flatnonzero(ranks < np.uint64(1 << (64 - lowest)))]
+
+    def _raise(self, hashes: npt.NDArray[np.uint64]) -> None:
+        rest = hashes & np.uint64((1 << _REST_BITS) - 1)
+        # 53 bits fit a float64 without rounding: its exponent is their length.
+        ranks = (_REST_BITS + 1023) - (rest.astype(np.float64).view(np.int64) >> 52)
+        ranks = np.minimum(ranks, _REST_BITS + 1).astype(np.uint8)
+        np.maximum.at(self._registers, (hashes >> np.uint64(_REST_BITS)).view(np.int64), ranks)
+        self._lowest = int(self._registers.min())
+
+    def found(self) -> Distinct:
+        """Return the sketch of all of them."""
+        return Distinct(self._registers.copy())
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from headrace_profiling import ColumnProfile, FormatError, Profile
 from headrace_profiling.histogram import MOST_BINS, Histogram, ordered_bits
 from headrace_profiling.measure import TEXT_OF_NUMBERS, measure
-from headrace_profiling.parts import Texts
+from headrace_profiling.texts import Texts
 
 CONNECTION = duckdb.connect()
 PHYSICAL = {"number": "DOUBLE", "string": "VARCHAR", "date": "DATE", "timestamp": "TIMESTAMP"}

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from headrace_profiling import ColumnProfile, Profile, Thresholds, compare
-from headrace_profiling.parts import Numbers
+from headrace_profiling.numbers import Numbers
 
 RNG = np.random.default_rng(3)
 

@@ -7,7 +7,8 @@ import pytest
 
 from headrace_profiling import FormatError, Profile, compare, model_monitor
 from headrace_profiling.columns import ColumnProfile
-from headrace_profiling.parts import Numbers, Texts
+from headrace_profiling.numbers import Numbers
+from headrace_profiling.texts import Texts
 
 RNG = np.random.default_rng(11)
 

@@ -14,9 +14,10 @@ import numpy.typing as npt
 from headrace_profiling.columns import ColumnProfile
 from headrace_profiling.histogram import Histogram, mix, ordered_bits
 from headrace_profiling.model_monitor.documents import inferred_type, read, write
-from headrace_profiling.parts import BUCKETS, UNKNOWN, Numbers, Texts
+from headrace_profiling.numbers import Numbers
 from headrace_profiling.profiles import Profile
 from headrace_profiling.sketches import Distinct, Frequent
+from headrace_profiling.texts import BUCKETS, UNKNOWN, Texts
 
 _SKETCH = 2048
 _KLL_BUCKETS = 10
