@@ -175,7 +175,7 @@ def test_what_to_do_next_follows_from_what_drifted():
     waiting = report(monitor("model-quality", "unsure"), verdict="unsure").model_copy(
         update={"feedback": everything(["a"]).feedback}
     )
-    assert advice(waiting)[0][1] == "headrace outcomes credit-risk FILE"
+    assert advice(waiting)[0][1] == "headrace outcomes FILE --model credit-risk"
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,7 @@ def advice(report: Report) -> list[tuple[str, str]]:
         found.append(
             (
                 "Send the outcomes as they come; a window counts once enough of them are known.",
-                f"headrace outcomes {report.model} FILE",
+                f"headrace outcomes FILE --model {report.model}",
             )
         )
     elif report.verdict == "unsure":
