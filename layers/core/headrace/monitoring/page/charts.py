@@ -144,7 +144,7 @@ def _plot(shares: Sequence[Shares], title: str, said: str, class_: str) -> Html:
         el("desc", said),
         el("path", d=f"{filled}V100Z", class_="base"),
         el("path", d=line, class_="line"),
-        viewBox=f"0 -3 {max(1, len(shares))} 106",
+        viewBox=f"0 -3 {max(1, len(shares))} 103",
         preserveAspectRatio="none",
         role="img",
         class_=class_,
@@ -157,7 +157,7 @@ def _bars(buckets: Sequence[Bucket], shares: Sequence[Shares], name: str) -> Htm
     return el(
         "table",
         el("caption", f"Shares of the values of {name}", class_="unseen"),
-        head(["Value", "Shares", ">Training", ">Window"]),
+        head(["Value", "Shares", ">Baseline", ">Window"]),
         el(
             "tbody",
             [
@@ -212,9 +212,7 @@ def _said(buckets: Sequence[Bucket]) -> str:
     i = max(range(len(shares)), key=lambda i: abs(shares[i][1] - shares[i][0]))
     a, b = shares[i]
     where = buckets[i].label[:60] or "empty text"
-    return (
-        f"Largest difference at {where}: {words.share(a)} of training data, {words.share(b)} now."
-    )
+    return f"Largest difference at {where}: {words.share(a)} of the baseline, {words.share(b)} now."
 
 
 def _shares(buckets: Sequence[Bucket]) -> list[Shares]:

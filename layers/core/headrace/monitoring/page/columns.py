@@ -7,7 +7,7 @@ from headrace.monitoring.page.html import Html, el, named, together
 from headrace.monitoring.page.top import badge
 from headrace.monitoring.report import ColumnReport, MonitorReport, worst
 
-_MOST_CARDS = 16
+_MOST_CARDS = 14
 _MOST_REASONS = 4
 _FEW = 3  # columns that have space for a card each: score and label, say
 _DISTANCES = ("psi", "jensen_shannon", "kolmogorov_smirnov", "l_infinity")
@@ -19,18 +19,18 @@ def inputs(reports: Sequence[MonitorReport]) -> Html | None:
     """Return what the endpoint was asked: data quality and feature drift, a column at a time."""
     found = _merged([m for m in reports if m.monitor in ("data-quality", "feature-drift")])
     bad = sum(c.verdict != "healthy" for c in found)
-    said = f"{bad} of {words.count(len(found), 'column')} changed or could not be judged."
-    return _section("Columns", said if bad else f"None of {len(found)} changed.", found)
+    said = f"{bad or 'None'} of {words.count(len(found), 'column')} changed or could not be judged."
+    return _section("Columns", said, "training data", found)
 
 
 def predictions(reports: Sequence[MonitorReport]) -> Html | None:
     """Return what the endpoint answered."""
     found = _merged([m for m in reports if m.monitor == "prediction-drift"])
-    said = "What the endpoint answered, beside what the model answers on its held-out rows."
-    return _section("Predictions", said, found)
+    said = "What the endpoint answered."
+    return _section("Predictions", said, "held-out rows", found)
 
 
-def _section(title: str, said: str, columns: Sequence[ColumnReport]) -> Html | None:
+def _section(title: str, said: str, baseline: str, columns: Sequence[ColumnReport]) -> Html | None:
     if not columns:
         return None
     few = len(columns) <= _FEW
@@ -38,7 +38,7 @@ def _section(title: str, said: str, columns: Sequence[ColumnReport]) -> Html | N
     rest = columns[len(cards) :]
     return together(
         el("h2", title),
-        el("p", el("span", said), _legend(), class_="said"),
+        el("p", el("span", said), _legend(baseline), class_="said"),
         el("div", [_card(column) for column in cards], class_="cards") if cards else None,
         el("ul", [_thumbnail(column) for column in rest], class_="thumbnails") if rest else None,
     )
@@ -91,11 +91,11 @@ def _thumbnail(column: ColumnReport) -> Html:
     )
 
 
-def _legend() -> Html:
+def _legend(baseline: str) -> Html:
     """Return what filled and line mean."""
     return el(
         "span",
-        el("span", el("i", class_="key base"), " training data"),
+        el("span", el("i", class_="key base"), f" {baseline}"),
         el("span", el("i", class_="key live"), " this window"),
         class_="legend",
     )
