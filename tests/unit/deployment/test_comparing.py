@@ -12,9 +12,9 @@ from headrace.deployment.alarms import Alarms
 from headrace.deployment.experiment import CHALLENGER, CHAMPION, assign
 from headrace.registry import UNCOMPARED_WITH, serving
 from tests.unit import world
+from tests.unit.deployment.alarmed import Alarmed
 from tests.unit.deployment.comparison import SCORES, SHADOW, SINCE, TEST, Story, told
 from tests.unit.deployment.registry import decide
-from tests.unit.deployment.test_deciding import Alarmed
 from tests.unit.deployment.test_strategy import violations
 from tests.unit.world import World
 

@@ -1,8 +1,6 @@
 """What a decision in the registry causes: a deployment, a way back, or nothing."""
 
-import re
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +22,7 @@ from headrace.events import Event
 from headrace.records import DeploymentRecord, Key, model_partition
 from headrace.registry import Package
 from tests.unit import world
+from tests.unit.deployment.alarmed import Alarmed
 from tests.unit.deployment.endpoints import Endpoint
 from tests.unit.deployment.registry import ENDPOINT, decide, lived, publish, register
 from tests.unit.world import MODEL, World
@@ -122,47 +121,6 @@ def test_a_newer_approval_that_waits_supersedes_an_older_one(here: World) -> Non
     assert found.package_arn == newer.package_arn
     newest = Package.of(here.sagemaker.describe_model_package(ModelPackageName=newer.package_arn))
     assert superseding(newest, deployments(here)) is None
-
-
-class Alarmed:
-    """CloudWatch's alarms, whose states a test decides: moto evaluates none."""
-
-    def __init__(self) -> None:
-        self.states: dict[str, str] = {}
-        self.puts: dict[str, dict[str, Any]] = {}
-
-    def put_metric_alarm(self, AlarmName: str, **more: Any) -> None:  # noqa: N803 — boto3's
-        self.states.setdefault(AlarmName, "INSUFFICIENT_DATA")
-        self.puts[AlarmName] = more
-
-    def put_composite_alarm(self, AlarmName: str, AlarmRule: str, **_: Any) -> None:  # noqa: N803 — boto3's
-        named = set(re.findall(r'ALARM\("([^"]+)"\)', AlarmRule))
-        assert named <= set(self.states), "CloudWatch refuses a rule over missing alarms"
-        self.put_metric_alarm(AlarmName)
-
-    def delete_alarms(self, AlarmNames: list[str]) -> None:  # noqa: N803 — boto3's
-        for name in AlarmNames:
-            del self.states[name]
-
-    def get_paginator(self, _name: str) -> Any:
-        def paginate(AlarmNamePrefix: str) -> Any:  # noqa: N803 — boto3's
-            names = [name for name in self.states if name.startswith(AlarmNamePrefix)]
-            return [{"MetricAlarms": [{"AlarmName": name} for name in names]}]
-
-        return SimpleNamespace(paginate=paginate)
-
-    def describe_alarms(self, AlarmNames: list[str], **_: Any) -> dict[str, Any]:  # noqa: N803 — boto3's
-        found = [
-            {
-                **self.puts.get(n, {}),
-                "AlarmName": n,
-                "StateValue": self.states[n],
-                "StateReason": "it is",
-            }
-            for n in AlarmNames
-            if n in self.states
-        ]
-        return {"MetricAlarms": found}
 
 
 def guarded(here: World, alarmed: Alarmed, alarms: Alarms, **more: Any) -> list[str]:

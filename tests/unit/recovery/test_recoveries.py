@@ -12,9 +12,9 @@ from headrace.monitoring.report import MonitorReport, Report
 from headrace.projects import archive_key, build_archive
 from headrace.records import EndpointRecord, Key, RecoveryRecord, model_partition, now
 from tests.unit import world
+from tests.unit.deployment.alarmed import Alarmed
 from tests.unit.deployment.endpoints import Endpoint
 from tests.unit.deployment.registry import ENDPOINT, lived, register
-from tests.unit.deployment.test_deciding import Alarmed
 from tests.unit.world import MODEL, World
 
 
