@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from headrace.names import package_group_name
-from headrace_cli import registry
+from headrace_cli import registry, retraining
 from tests.journey.conftest import Journey, wait
 
 pytestmark = pytest.mark.journey
@@ -41,7 +41,7 @@ def object_event(journey: Journey, key: str) -> dict[str, Any]:
 
 
 def test_the_same_events_again_change_nothing(journey: Journey) -> None:
-    """Invariants 2, 3 and 15: a replay of everything leaves one row and one execution of each."""
+    """Invariants 2, 3, 15 and 39: whatever is replayed, one row and one execution of each."""
     journey.publish()
     drop = journey.drop("may", journey.files())
     run = journey.run_on(drop.dataset_version)
@@ -73,6 +73,17 @@ def test_the_same_events_again_change_nothing(journey: Journey) -> None:
     # A second drop passes through the same functions after the replays: they have been handled.
     other = journey.drop("june", journey.files(query="select * from sample limit 400"))
     journey.run_on(other.dataset_version)
+    # Alarms that ring on want what has been learnt already.
+    alarms = [f"alarm-{number}" for number in range(3)]
+    for alarm in alarms:
+        journey.announce(
+            "headrace.training", "RetrainingRequested", request=alarm, reason="it rings"
+        )
+    answers = [
+        retraining.wait_for_answer(journey.session, journey.model, alarm, 60, final=True)
+        for alarm in alarms
+    ]
+    assert {answer.answer for answer in answers} == {"refused"}, answers
 
     assert journey.objects("may") == before
     assert len(journey.executions("datasets")) == 2
