@@ -24,8 +24,10 @@ _task_context: contextvars.ContextVar[dict[str, Any] | None] = contextvars.Conte
     "task_context", default=None
 )
 _heartbeats: dict[str, float] = {}
+# The machine of a token, which authorizes what is said about it, also when its task has ended.
 _machines: dict[str, str] = {}
-_closed_tokens: deque[str] = deque(maxlen=1000)
+_closed_tokens: deque[str] = deque()
+_REMEMBERED = 1000
 # AWS errors that only a matcher naming them sees; ours is never seen.
 _UNCAUGHT = ("States.DataLimitExceeded", "States.Runtime")
 
@@ -117,8 +119,9 @@ def _invoke_with_callback(resource: str, data: Any, token: str, state: dict[str,
         forget()
         sfn._task_tokens.pop(token, None)
         _heartbeats.pop(token, None)
-        _machines.pop(token, None)
         _closed_tokens.append(token)
+        while len(_closed_tokens) > _REMEMBERED:
+            _machines.pop(_closed_tokens.popleft(), None)
     result = info["result"]
     return json.loads(result) if isinstance(result, str) else result
 

@@ -99,14 +99,17 @@ def test_alarms_are_deleted_with_the_right_to_each_and_composed_with_the_right_t
 def test_a_token_is_sent_with_the_right_to_its_machine(aws: LocalAws) -> None:
     states = aws.client("stepfunctions")
     code = """
-import boto3
+import boto3, json
 def handler(event, context):
-    boto3.client("stepfunctions").send_task_success(taskToken=event["token"], output="1")
+    token = event["token"]
+    boto3.client("stepfunctions").send_task_success(taskToken=token, output=json.dumps(token))
 """
     sender = unique("sender")
+    senders: list[str] = []
 
     def waiting(*statements: dict[str, Any]) -> str:
         name = function(aws, code, Role=role(aws, "lambda", *statements))
+        senders.append(name)
         arn = machine(
             aws,
             jsonata(
@@ -126,7 +129,12 @@ def handler(event, context):
         return str(states.start_execution(stateMachineArn=arn, name=sender)["executionArn"])
 
     machines = f"arn:aws:states:{WHERE}:stateMachine:sm-*"
-    assert finish(aws, waiting(allow("states:SendTaskSuccess", machines)))["status"] == "SUCCEEDED"
+    succeeded = finish(aws, waiting(allow("states:SendTaskSuccess", machines)))
+    assert succeeded["status"] == "SUCCEEDED"
+    # Who comes late, with the same right, is told that the task has ended, not that it may not.
+    token = {"token": json.loads(succeeded["output"])}
+    reply = aws.client("lambda").invoke(FunctionName=senders[0], Payload=json.dumps(token))
+    assert "TaskTimedOut" in json.loads(reply["Payload"].read())["errorMessage"]
     other = f"arn:aws:states:{WHERE}:stateMachine:other"
     ended = finish(aws, waiting(allow("states:SendTaskSuccess", other)))
     assert "AccessDenied" in ended["cause"]
