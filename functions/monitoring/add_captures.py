@@ -2,6 +2,8 @@
 
 import os
 from contextlib import closing
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,7 +13,7 @@ from aws_lambda_powertools.utilities.parser import event_parser
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headrace.aws.ledger import Ledger
-from headrace.aws.monitoring.captures import CapturesRequest, Collector, add_captures
+from headrace.aws.monitoring.captures import CapturesRequest, Collector, add_captures, read_group
 from headrace.aws.storage import Storage
 from headrace.datasets.settings import InspectionSettings
 from headrace_profiling.engine import Engine
@@ -32,9 +34,9 @@ def handler(request: CapturesRequest, context: LambdaContext) -> dict[str, Any]:
             here,
             Ledger.of(here.ledger_table),
             Storage.of(here.kms_key_arn),
-            engine,
+            partial(read_group, engine),
             lambda: context.get_remaining_time_in_millis() / 1000,
         )
-        answer = add_captures(request, aws).model_dump()
+        answer = add_captures(request, aws, datetime.now(UTC)).model_dump()
     logger.info("Captures added", model=request.model, **answer)
     return answer

@@ -40,7 +40,7 @@ class Slot(NamedTuple):
     @classmethod
     def named(cls, name: str, seconds: int) -> "Slot":
         """Return the slot of a name, such as `2026-11-22T13-00-00Z`. Raises ValueError."""
-        return cls(datetime.strptime(name, _SLOT_NAME).replace(tzinfo=UTC), seconds)
+        return cls(slot_start(name), seconds)
 
     @property
     def name(self) -> str:
@@ -60,6 +60,11 @@ class Slot(NamedTuple):
 def slot_name(start: datetime) -> str:
     """Return the name of the slot that starts at a time (UTC), in whole seconds."""
     return start.astimezone(UTC).strftime(_SLOT_NAME)
+
+
+def slot_start(name: str) -> datetime:
+    """Return the time that `slot_name` made a name of. Raises ValueError."""
+    return datetime.strptime(name, _SLOT_NAME).replace(tzinfo=UTC)
 
 
 def slots_between(start: datetime, end: datetime, seconds: int) -> Iterator[Slot]:
@@ -83,7 +88,7 @@ class VersionFolder(NamedTuple):
 
     @property
     def width_key(self) -> str:
-        """How wide the version's slots are: `{"seconds": ...}`, written once."""
+        """How wide the version's slots are, in `seconds`, written once; and whether it is over."""
         return f"{self.prefix}slots.json"
 
     @property

@@ -101,14 +101,20 @@ class ServingTimes(NamedTuple):
     alone: tuple[Span, ...]
     leaving: tuple[Span, ...]
 
-    def is_over(self, now: datetime) -> bool:
-        """Tell whether nothing that it answered can still come."""
-        return all(end is not None and end + LATE < now for _, end in (*self.alone, *self.leaving))
-
     @property
     def since(self) -> datetime:
         """When the first files may hold what it answered."""
         return self.alone[0][0] - _AROUND
+
+    @property
+    def until(self) -> datetime | None:
+        """When the last files may; None: it serves, or traffic still moves."""
+        ends = [end for _, end in (*self.alone, *self.leaving)]
+        return None if None in ends else max(end for end in ends if end) + _AROUND
+
+    def is_over(self, now: datetime) -> bool:
+        """Tell whether all that it answered is there by now."""
+        return self.until is not None and self.until + LATE < now
 
     def may_hold(self, file_time: datetime) -> bool:
         """Tell whether a capture file may hold what it answered."""
@@ -116,6 +122,13 @@ class ServingTimes(NamedTuple):
             start - _AROUND <= file_time and (end is None or file_time < end + _AROUND)
             for start, end in (*self.alone, *self.leaving)
         )
+
+
+class SlotsState(_Part):
+    """How wide the slots of a version are, and whether all that it answered is in them."""
+
+    seconds: int
+    complete: bool = False
 
 
 class CaptureFile(NamedTuple):
@@ -168,15 +181,18 @@ def serving_times(records: Iterable[DeploymentRecord]) -> list[ServingTimes]:
     ]
 
 
-def list_after(endpoint: str, times: ServingTimes, newest_slot: Slot | None) -> str:
-    """Return the key behind which capture files may be that no slot document has yet.
+def keys_between(
+    endpoint: str, times: ServingTimes, newest_slot: datetime | None
+) -> tuple[str, str | None]:
+    """Return the keys between which capture files may be that no slot document has yet.
 
-    Slots are filled in their order, so files of slots long before the newest are all in.
+    `newest_slot` is when the last slot that has a document starts. Slots are filled in their order,
+    so files of slots long before the newest are all in.
     """
-    since = times.since
-    if newest_slot:
-        since = max(since, newest_slot.start - LATE)
-    return captures_from(endpoint, since)
+    since = max(times.since, newest_slot - LATE) if newest_slot else times.since
+    hour = timedelta(hours=1)
+    until = captures_from(endpoint, times.until + hour) if times.until else None
+    return captures_from(endpoint, since), until
 
 
 def by_slot(

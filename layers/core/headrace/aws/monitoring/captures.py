@@ -7,9 +7,10 @@ does not exist.
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -20,7 +21,6 @@ from headrace import names
 from headrace.aws.ledger import Ledger
 from headrace.aws.projects import find_model, load_definition
 from headrace.aws.storage import Location, Storage
-from headrace.datasets.settings import InspectionSettings
 from headrace.definition import ModelDefinition
 from headrace.errors import MonitoringError, SlotBusyError
 from headrace.monitoring.baseline import Baseline
@@ -33,21 +33,24 @@ from headrace.monitoring.layout import (
     input_column,
     slot_name,
     slot_of_key,
+    slot_start,
 )
 from headrace.monitoring.slots import (
     CaptureFile,
     ServingTimes,
     SlotDocument,
     SlotSegment,
+    SlotsState,
     by_slot,
     groups,
-    list_after,
+    keys_between,
     serving_times,
 )
 from headrace.records import DeploymentRecord, ModelRecord, model_partition
+from headrace.settings import Settings
 from headrace_profiling import Profile
 from headrace_profiling.engine import Engine
-from headrace_profiling.served import Wanted, profile_served, read_served
+from headrace_profiling.served import Served, Wanted, profile_served, read_served
 
 # Read together: so much is on disk at once, three times over, and is a part of the predictions.
 GROUP_BYTES = 128 << 20
@@ -76,13 +79,26 @@ class CapturesAnswer(BaseModel):
     unreadable: int = 0
 
 
+class Reading(NamedTuple):
+    """What files held: the table of their rows, and the profiles of it and of segments of it."""
+
+    served: Served
+    inputs: Profile
+    predictions: Profile
+    segments: dict[str, dict[str, SlotSegment]]
+
+
+Segments = Mapping[str, Sequence[str]]
+Reader = Callable[[Mapping[Path, datetime], Path, Wanted, Segments], Reading]
+
+
 class Collector(NamedTuple):
     """What adding captures needs; `remaining` tells how many seconds are left."""
 
-    settings: InspectionSettings
+    settings: Settings
     ledger: Ledger
     storage: Storage
-    engine: Engine
+    read: Reader
     remaining: Callable[[], float]
 
 
@@ -91,13 +107,34 @@ class _Version(NamedTuple):
 
     folder: VersionFolder
     times: ServingTimes
-    endpoint: str
     seconds: int
     wanted: Wanted
-    segments: Mapping[str, Iterable[str]]
+    segments: Segments
 
 
-def add_captures(request: CapturesRequest, aws: Collector) -> CapturesAnswer:
+def read_group(
+    engine: Engine,
+    files: Mapping[Path, datetime],
+    target: Path,
+    wanted: Wanted,
+    segments: Segments,
+) -> Reading:
+    """Read files with DuckDB; the table of their rows is written to `target`."""
+    with engine.session() as connection:
+        served = read_served(connection, files, target, wanted)
+        inputs, predictions = profile_served(connection, served, wanted)
+        parts = {
+            column: {
+                value: _segment(*profile_served(connection, served, wanted, (column, value)))
+                for value in values
+            }
+            for column, values in segments.items()
+            if served.rows
+        }
+    return Reading(served, inputs, predictions, parts)
+
+
+def add_captures(request: CapturesRequest, aws: Collector, now: datetime) -> CapturesAnswer:
     """Add the capture files that no slot document has yet, the oldest first.
 
     Raises:
@@ -107,39 +144,84 @@ def add_captures(request: CapturesRequest, aws: Collector) -> CapturesAnswer:
     model = find_model(aws.ledger, request.model)
     if model is None:
         raise MonitoringError(f"No project {request.model!r} is published: nothing to monitor.")
-    records = aws.ledger.query(DeploymentRecord, model_partition(model.model), "deployment#")
-    now = datetime.now(UTC)
+    definition = load_definition(aws.storage, aws.settings, model.model, model.project_version)
+    # Files first, then who answered: so the ledger knows every deployment that records in them may
+    # have met.
+    files = {
+        times.package_version: _list_files(model, times, now, aws)
+        for times in _serving_times(model, aws)
+        if not _state(model, times, definition, aws).complete
+    }
     answer = CapturesAnswer()
     longest = 0.0
-    for times in serving_times(records):
-        if times.is_over(now):
+    for times in _serving_times(model, aws):
+        if times.package_version not in files:
             continue
-        version = _version(model, times, aws)
-        for slot, files in _new_files(version, now, aws).items():
-            for group in groups(files, GROUP_BYTES):
+        version = _version(model, times, definition, aws)
+        for slot, inside in by_slot(files[times.package_version], times, version.seconds).items():
+            known = set(_find(version, slot, aws)[0].files)
+            new = [file for file in inside if file.key not in known]
+            for group in groups(new, GROUP_BYTES):
                 if answer.files and aws.remaining() < max(_RESERVE_SECONDS, 2 * longest):
                     return answer.model_copy(update={"more": True})
                 began = time.monotonic()
                 answer = _count(answer, _add(version, slot, group, aws))
                 longest = max(longest, time.monotonic() - began)
+        if times.is_over(now):
+            place = Location(aws.settings.artifacts_bucket, version.folder.width_key)
+            aws.storage.put_json(place, {"seconds": version.seconds, "complete": True})
     return answer
 
 
-def _version(model: ModelRecord, times: ServingTimes, aws: Collector) -> _Version:
-    definition = load_definition(aws.storage, aws.settings, model.model, model.project_version)
+def _state(
+    model: ModelRecord, times: ServingTimes, definition: ModelDefinition, aws: Collector
+) -> SlotsState:
+    """Return how wide a version's slots are: who looks first decides, so that none overlap."""
     folder = VersionFolder(model.model, times.package_version)
-    bucket = aws.settings.artifacts_bucket
-    # The first to look decides how wide this version's slots are, so that they never overlap.
-    width = Location(bucket, folder.width_key)
-    if not aws.storage.find_tagged(width):
-        aws.storage.put_json_if_absent(width, {"seconds": definition.monitoring.schedule})
-    kept = aws.storage.find_tagged(Location(bucket, baseline_key(model.model, times.run or "")))
+    place = Location(aws.settings.artifacts_bucket, folder.width_key)
+    found = aws.storage.find_tagged(place)
+    if found is None:
+        wide = SlotsState(seconds=definition.monitoring.schedule)
+        if aws.storage.put_json_if_absent(place, wide.model_dump()):
+            return wide
+    return SlotsState.model_validate(aws.storage.get_json(place))
+
+
+def _serving_times(model: ModelRecord, aws: Collector) -> list[ServingTimes]:
+    partition = model_partition(model.model)
+    return serving_times(aws.ledger.query(DeploymentRecord, partition, "deployment#"))
+
+
+def _list_files(
+    model: ModelRecord, times: ServingTimes, now: datetime, aws: Collector
+) -> list[CaptureFile]:
+    """Return the files that may be in no document of a version yet."""
+    bucket, folder = (
+        aws.settings.artifacts_bucket,
+        VersionFolder(model.model, times.package_version),
+    )
+    newest = None
+    for after in (folder.slot_key(slot_name(now - _DAY)), ""):
+        keys = [each["Key"] for each in aws.storage.list(bucket, folder.slots, after)]
+        if keys:
+            newest = slot_start(slot_of_key(max(keys)))
+            break
+    first, last = keys_between(model.endpoint, times, newest)
+    listed = aws.storage.list(bucket, captures_folder(model.endpoint), first)
+    inside = takewhile(lambda each: last is None or each["Key"] < last, listed)
+    return [CaptureFile.of(each) for each in inside if each["Size"]]
+
+
+def _version(
+    model: ModelRecord, times: ServingTimes, definition: ModelDefinition, aws: Collector
+) -> _Version:
+    key = baseline_key(model.model, times.run or "")
+    kept = aws.storage.find_tagged(Location(aws.settings.artifacts_bucket, key))
     baseline = Baseline.from_json(kept[0]) if kept else None
     return _Version(
-        folder,
+        VersionFolder(model.model, times.package_version),
         times,
-        model.endpoint,
-        aws.storage.get_json(width)["seconds"],
+        _state(model, times, definition, aws).seconds,
         _wanted(times, definition, baseline),
         {column: list(each) for column, each in baseline.segments.items()} if baseline else {},
     )
@@ -167,30 +249,6 @@ def _wanted(times: ServingTimes, definition: ModelDefinition, baseline: Baseline
         label=label,
         column=input_column,
     )
-
-
-def _new_files(version: _Version, now: datetime, aws: Collector) -> dict[Slot, list[CaptureFile]]:
-    """Return the files that are in no document yet, by slot."""
-    bucket, folder = aws.settings.artifacts_bucket, version.folder
-    newest = None
-    for after in (folder.slot_key(slot_name(now - _DAY)), ""):
-        keys = [each["Key"] for each in aws.storage.list(bucket, folder.slots, after)]
-        if keys:
-            newest = Slot.named(slot_of_key(max(keys)), version.seconds)
-            break
-    listed = aws.storage.list(
-        bucket,
-        captures_folder(version.endpoint),
-        list_after(version.endpoint, version.times, newest),
-    )
-    files = (CaptureFile.of(each) for each in listed if each["Size"])
-    found = {}
-    for slot, inside in by_slot(files, version.times, version.seconds).items():
-        known = _find(version, slot, aws)[0].files
-        new = [file for file in inside if file.key not in set(known)]
-        if new:
-            found[slot] = new
-    return found
 
 
 def _add(version: _Version, slot: Slot, group: list[CaptureFile], aws: Collector) -> SlotDocument:
@@ -238,18 +296,9 @@ def _read(version: _Version, slot: Slot, group: list[CaptureFile], aws: Collecto
         with ThreadPoolExecutor(_DOWNLOADS) as pool:
             places = [Location(bucket, file.key) for file in paths.values()]
             list(pool.map(aws.storage.download, places, paths))
-        with aws.engine.session() as connection:
-            times = {path: file.time for path, file in paths.items()}
-            served = read_served(connection, times, folder / "part.parquet", version.wanted)
-            inputs, predictions = profile_served(connection, served, version.wanted)
-            segments = {
-                column: {
-                    value: _segment(profile_served(connection, served, version.wanted, chosen))
-                    for value in values
-                    for chosen in [(column, value)]
-                }
-                for column, values in version.segments.items()
-            }
+        times = {path: file.time for path, file in paths.items()}
+        read = aws.read(times, folder / "part.parquet", version.wanted, version.segments)
+        served = read.served
         part = Location(bucket, version.folder.predictions_key(slot.name, names.digest(*keys)))
         if served.rows:
             aws.storage.upload(served.table, part)
@@ -261,14 +310,13 @@ def _read(version: _Version, slot: Slot, group: list[CaptureFile], aws: Collecto
         rows=served.rows,
         left_out=served.left_out,
         unreadable=dict(sorted(served.unreadable.items())),
-        inputs=inputs.as_dict(),
-        predictions=predictions.as_dict(),
-        segments=segments if served.rows else {},
+        inputs=read.inputs.as_dict(),
+        predictions=read.predictions.as_dict(),
+        segments=read.segments,
     )
 
 
-def _segment(profiles: tuple[Profile, Profile]) -> SlotSegment:
-    inputs, predictions = profiles
+def _segment(inputs: Profile, predictions: Profile) -> SlotSegment:
     return SlotSegment(inputs=inputs.as_dict(), predictions=predictions.as_dict())
 
 
