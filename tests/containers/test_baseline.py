@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from headrace.monitoring.baseline import Baseline
-from headrace_profiling import Profile, model_monitor, profile
+from headrace_profiling import Profile, compare, model_monitor, profile
 from headrace_profiling.bias import Facet
 from headrace_profiling.model_quality import Binary, Multiclass
 from headrace_tabular.columns import read_parquet
-from headrace_tabular.monitoring import MAX_TEXT, Profiler, words
+from headrace_tabular.monitoring import Profiler, words
 from tests.containers import jobs
 from tests.containers.conftest import FIRST, succeeded
 
@@ -122,11 +122,13 @@ def test_columns_that_are_weird_are_profiled_or_named(base, tmp_path):
     baseline = Baseline.from_json((base / "output" / "data" / "baseline.json").read_bytes())
     inputs = Profile.from_dict(baseline.inputs)
     warned = "\n".join(job.evaluation["warnings"])
-    assert "column 'essay' will not be watched: its most frequent texts have" in warned
     assert "'gone' of `monitoring.segments` is not in the data" in warned
     assert "bias will not be watched: it needs two classes, this is multiclass" in warned
-    asked = {item["name"] for item in job.contract["inputs"]}
-    assert {*inputs.columns} == asked - {"essay"}
+    assert [*inputs.columns] == [item["name"] for item in job.contract["inputs"]]
+    essay = inputs.columns["essay"]
+    assert (essay.texts.count, essay.categories, essay.texts.frequent.complete) == (600, {}, False)
+    assert compare(inputs, inputs).status != "drifted"
+    assert baseline.classes == ["a", "b", "c"]
     assert {name: column.type for name, column in inputs.columns.items() if name != "huge"} == {
         'width "w" [cm]': "number",
         "größe 😀": "string",
@@ -137,6 +139,7 @@ def test_columns_that_are_weird_are_profiled_or_named(base, tmp_path):
         "day": "date",
         "moment": "timestamp",
         "name": "string",
+        "essay": "string",
         "score": "integer",
     }
     wild = inputs.columns["wild"]
@@ -155,15 +158,14 @@ def test_a_column_that_cannot_be_held_is_left_out_and_named():
     columns = {
         "good": np.array([1.0, np.nan]),
         "broken": np.array(["\ud800", "x"], dtype=object),  # half a character
-        "long": np.array(["x" * MAX_TEXT, "y"], dtype=object),
     }
     warned: list[str] = []
     with duckdb.connect() as connection:
-        types = {"good": "number", "broken": "string", "long": "string"}
+        types = {"good": "number", "broken": "string"}
         found = Profiler(connection).profile_each(columns, types, warned)
     assert [*found.columns] == ["good"]
     assert found.columns["good"].nulls == 1
-    assert [line.split("'")[1] for line in warned] == ["broken", "long"]
+    assert [line.split("'")[1] for line in warned] == ["broken"]
     assert "UTF-8" in warned[0]
 
 

@@ -13,6 +13,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,11 @@ from numpy.typing import ArrayLike, NDArray
 from headrace_profiling import Profile, model_monitor
 from headrace_profiling.attribution import global_attributions
 from headrace_profiling.bias import Facet
+from headrace_profiling.columns import ColumnProfile
 from headrace_profiling.engine import logical_type
 from headrace_profiling.measure import measure
 from headrace_profiling.model_quality import Binary, Multiclass, Regression
+from headrace_profiling.sketches import Frequent
 from headrace_tabular.columns import Columns, Kind, Table, is_null, take, texts
 from headrace_tabular.contributions import contributions
 from headrace_tabular.evaluation import Candidate
@@ -63,6 +66,7 @@ def write(
             "run": run.run,
             "model": run.model,
             "problem": run.problem,
+            "classes": class_names(rows.classes).tolist() or None,
             "rows": rows.table.rows,
             "inputs": inputs.as_dict(),
             "predictions": profiler.profile(answered, ANSWER_TYPES).as_dict(),
@@ -112,15 +116,17 @@ class Profiler:
             except duckdb.Error as error:
                 warned.append(f"column '{name}' will not be watched: {first_line(error)}")
                 continue
-            listed = sum(len(text) for text in column.categories)
-            if listed > MAX_TEXT:
-                warned.append(
-                    f"column '{name}' will not be watched: its most frequent texts have"
-                    f" {listed:,} characters"
-                )
-                continue
-            found[name] = column
+            found[name] = without_long_texts(column)
         return Profile(len(next(iter(columns.values()))), found)
+
+
+def without_long_texts(column: ColumnProfile) -> ColumnProfile:
+    """Return a column of documents without listing them: they are compared by their hashes."""
+    texts = column.texts
+    if texts is None or sum(len(text) for text in column.categories) <= MAX_TEXT:
+        return column
+    missed = texts.frequent.missed + max(column.categories.values())
+    return replace(column, texts=replace(texts, frequent=Frequent({}, missed)))
 
 
 def types_of(table: Table) -> dict[str, str]:

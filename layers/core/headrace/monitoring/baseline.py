@@ -54,15 +54,17 @@ class Baseline(_Part):
 
     `inputs` is the profile of all labelled rows, as the endpoint is asked with them; everything
     else is about the rows that were held out. `predictions` has the columns score and label (of a
-    regression the score alone). None is what this model does not have: `quality` where its scores
-    are no probabilities, `attribution` of a model that is not XGBoost's. A value of a segment or
-    a facet is text: whole numbers without a fraction, `true` and `false`, times in ISO 8601.
+    regression the score alone). `classes` are all labels, the positive one last. None is what this
+    model does not have: `quality` where its scores are no probabilities, `attribution` of a model
+    that is not XGBoost's. A class, and the value of a segment or a facet, is text: whole numbers
+    without a fraction, `true` and `false`, times in ISO 8601.
     """
 
     schema_version: Literal[1]
     run: str
     model: str
     problem: Problem
+    classes: list[str] | None = None
     rows: int
     inputs: Document
     predictions: Document
