@@ -8,6 +8,7 @@ caller notes which version answers when. Locally a minute of a bake lasts a seco
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,7 @@ ALARM = "benchmark"
 # (https://aws.amazon.com/step-functions/pricing/), November 2026; not measured.
 TRANSITION = 0.025 / 1e3
 CONNECTIONS, PAUSE_MS = 4, 20  # wrk: how many ask, and how long each pauses after an answer
+LONGEST_S = 600
 DEPLOYMENT = {
     "instance_count": 2,
     "strategy": {"canary": {"percent": 50, "bake": "8m"}},
@@ -164,8 +166,8 @@ class Benchmark:
             over.set()
             thread.join()
 
-    def load(self, wrk: str, seconds: int) -> "subprocess.Popen[str]":
-        """Start wrk at a steady pace."""
+    def load(self, wrk: str) -> "subprocess.Popen[str]":
+        """Start wrk at a steady pace; it tells what it saw when it is interrupted."""
         aws = self.session.environment.local_aws()
         assert aws is not None
         path, body = f"/endpoints/{self.endpoint}/invocations", self.body()
@@ -185,18 +187,18 @@ class Benchmark:
                 pause=PAUSE_MS,
             )
         )
-        arguments = [f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", str(script)]
+        arguments = [f"-c{CONNECTIONS}", f"-d{LONGEST_S}s", "--latency", "-s", str(script)]
         return subprocess.Popen(
             [wrk, "-t1", *arguments, aws.endpoint_url], stdout=subprocess.PIPE, text=True
         )
 
 
-def play(benchmark: Benchmark, wrk: str, seconds: int) -> None:
+def play(benchmark: Benchmark, wrk: str) -> None:
     """Update and roll back under load, and print what was measured."""
     first = benchmark.train()
     assert benchmark.verdict(benchmark.approve()).status == "live"
     second = benchmark.train()
-    load = benchmark.load(wrk, seconds)
+    load = benchmark.load(wrk)
     with benchmark.watched() as seen:
         began = time.time()
         live = benchmark.verdict(benchmark.approve())
@@ -208,7 +210,9 @@ def play(benchmark: Benchmark, wrk: str, seconds: int) -> None:
         rang = time.time()
         benchmark.ring("ALARM")
         back = benchmark.verdict(known)
-        output, _ = load.communicate(timeout=seconds + 60)
+        time.sleep(2)  # of the first version alone again
+        load.send_signal(signal.SIGINT)
+        output, _ = load.communicate(timeout=60)
     assert (live.status, back.status) == ("live", "rolled back"), (live.reasons, back.reasons)
     counts = json.loads(output.strip().splitlines()[-1])
     report(benchmark, [(began, second, live), (approved, third, back)], seen, counts)
@@ -246,7 +250,6 @@ def report(
 
 
 def main() -> None:
-    seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 60
     wrk = shutil.which("wrk")
     if wrk is None:
         sys.exit("wrk is not installed; Debian and Ubuntu: `apt-get install wrk`")
@@ -255,7 +258,7 @@ def main() -> None:
     try:
         bring_up(session, timeout=120)
         with tempfile.TemporaryDirectory() as folder:
-            play(Benchmark(session, Path(folder)), wrk, seconds)
+            play(Benchmark(session, Path(folder)), wrk)
     finally:
         local_aws.halt(session.environment, erase=True)
 
