@@ -1,6 +1,7 @@
 """Faults, as opposed to verdicts: what a state machine may name in Retry or Catch.
 
 HeadraceError
+├── AwsBusyError            AWS throttles, fails or does not answer: try again later
 ├── SettingsError           the environment lacks a setting, or it makes no sense
 ├── ProjectError            model.yaml or its archive cannot be used
 ├── ArchiveError            an archive is damaged, or unpacks to more than its cap
@@ -21,6 +22,10 @@ A rejected dataset or a candidate that is not better is none of these: it is a v
 
 class HeadraceError(Exception):
     """Base of every error raised on purpose. Its message says what, where, why, and what to do."""
+
+
+class AwsBusyError(HeadraceError):
+    """AWS throttled, failed or did not answer for longer than a client tries; retry later."""
 
 
 class SettingsError(HeadraceError):
