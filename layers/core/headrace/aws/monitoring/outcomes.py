@@ -220,6 +220,12 @@ def _fact(record: OutcomesRecord) -> OutcomesAccepted | OutcomesQuarantined:
     )
 
 
+def label_and_entity(definition: ModelDefinition, aws: Recorder) -> tuple[str | None, str | None]:
+    """Return the types of the label and of the entity's column, as far as they are known."""
+    rules = OutcomeRules.of(definition, _types(definition, aws))
+    return rules.label_type, rules.entity_type
+
+
 def _types(definition: ModelDefinition, aws: Recorder) -> dict[str, str]:
     """Return the types of the data's columns: the schema's, or of the first dataset version."""
     if definition.data.columns:

@@ -1,0 +1,44 @@
+"""Second step of the monitoring machine: outcomes that are new are joined to predictions."""
+
+import os
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.parser import event_parser
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from headrace.aws.bus import Bus
+from headrace.aws.ledger import Ledger
+from headrace.aws.monitoring.joining import JoinRequest, join_outcomes
+from headrace.aws.monitoring.outcomes import OutcomesSettings, Recorder
+from headrace.aws.storage import Storage
+from headrace_profiling.engine import Engine
+
+logger = Logger()
+
+
+@logger.inject_lambda_context
+@event_parser(model=JoinRequest)
+def handler(event: JoinRequest, context: LambdaContext) -> dict[str, Any]:
+    """Handle `{"model": ...}`; return what was joined, and whether there is more."""
+    here = OutcomesSettings.from_mapping(os.environ)
+    with (
+        TemporaryDirectory() as spill,
+        closing(Engine(Path(spill), here.duckdb_memory_mb)) as engine,
+    ):
+        aws = Recorder(
+            here,
+            Storage.of(here.kms_key_arn),
+            Ledger.of(here.ledger_table),
+            Bus.of(here.bus),
+            engine,
+        )
+        answer = join_outcomes(
+            event, aws, datetime.now(UTC), lambda: context.get_remaining_time_in_millis() / 1000
+        )
+    logger.info("Outcomes joined", extra={"of": event.model, **answer.model_dump()})
+    return answer.model_dump()
