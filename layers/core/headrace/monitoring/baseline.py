@@ -87,7 +87,7 @@ class Baseline(_Part):
         version = document.get("schema_version") if isinstance(document, Mapping) else None
         if version != SCHEMA_VERSION:
             raise MonitoringError(
-                f"baseline.json has schema version {version}, this stack reads {SCHEMA_VERSION}: "
+                f"baseline.json has schema version {version!r}, this stack reads {SCHEMA_VERSION}: "
                 "build the image of this release (`headrace image`), then train again."
             )
         try:
