@@ -174,7 +174,8 @@ def _records(files: Mapping[Path, datetime], wanted: Wanted) -> str:
     listed = (
         f"SELECT *, {payloads.rows('input', 'instances')} AS ins, "
         f"{payloads.rows('output', 'predictions')} AS raw, CASE WHEN len(raw) = len(ins) + 1 "
-        "AND TRY_CAST(raw[1]->>'/0' AS DOUBLE) IS NULL THEN raw[2:] ELSE raw END AS outs "
+        "AND json_type(raw[1]) = 'ARRAY' AND TRY_CAST(raw[1]->>'/0' AS DOUBLE) IS NULL "
+        "THEN raw[2:] ELSE raw END AS outs "
         f"FROM ({valid} FROM ({read}))"
     )
     return (
