@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headrace.monitoring.baseline import Attributions
-from headrace.monitoring.judging import Learnt, Report, Seen
-from headrace.monitoring.report import MonitorReport, Segment
+from headrace.monitoring.judging import Learnt, Report, Seen, is_news
+from headrace.monitoring.report import MonitorReport, Segment, TrendPoint, Verdict
 from tests.unit.monitoring.judged import learnt, loans, outcomes, report, scored
 
 ALL = {
@@ -150,6 +150,33 @@ def test_without_a_baseline_only_limits_of_their_own_are_judged(folder: Path) ->
     verdicts = {m.monitor: m.verdict for m in made.monitors}
     assert {v for m, v in verdicts.items() if m not in ("business", "bias")} == {"unsure"}
     assert verdicts["business"] == "healthy"
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "news"),
+    [
+        ("", "drifted", True),
+        ("", "healthy", False),
+        ("", "unsure", False),
+        ("healthy", "drifted", True),
+        ("drifted", "drifted", False),
+        ("drifted", "healthy", True),
+        ("drifted", "unsure", False),
+        ("drifted unsure unsure", "drifted", False),
+        ("drifted unsure", "healthy", True),
+        ("healthy unsure", "healthy", False),
+    ],
+)
+def test_drift_is_news_when_it_begins_and_when_it_ends(
+    folder: Path, before: str, now: Verdict, news: bool
+) -> None:
+    made = report(None, loans(folder, 100))
+    verdicts = [*before.split(), now]
+    trend = [
+        TrendPoint(at=f"2026-11-22T{hour:02}:00:00Z", monitor="bias", verdict=verdict)
+        for hour, verdict in enumerate(verdicts)
+    ]
+    assert is_news(made.model_copy(update={"trend": trend, "end": trend[-1].at})) is news
 
 
 @settings(

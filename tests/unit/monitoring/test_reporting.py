@@ -10,6 +10,7 @@ import pytest
 
 from headrace.aws.monitoring.reporting import JudgeRequest, JudgeVerdict, Watcher, judge_window
 from headrace.aws.storage import Location
+from headrace.monitoring.feedback import QualityDocument
 from headrace.monitoring.judging import Learnt, Seen
 from headrace.monitoring.layout import Slot, VersionFolder, baseline_key, latest_report_key
 from headrace.monitoring.report import Report
@@ -18,7 +19,7 @@ from headrace.projects import archive_key, build_archive
 from headrace.records import EndpointRecord
 from headrace_profiling.engine import Engine
 from tests.unit import world
-from tests.unit.deployment.test_deciding import Alarmed
+from tests.unit.deployment.alarmed import Alarmed
 from tests.unit.monitoring.judged import learnt, loans
 from tests.unit.world import MODEL, World
 
@@ -187,18 +188,26 @@ def test_outcomes_of_closed_slots_are_measured_together(watching: Watching) -> N
         watching.put_slot(hours, loans(watching.folder, 400))
     slot = watching.put_slot(3, loans(watching.folder, 2000))
     counts = known.scored.counts.as_dict()
-    document = {"predictions": 2000, "outcomes": 2000, "counts": counts}
-    watching.put(VersionFolder(MODEL, 3).quality_key(slot), document)
+    document = QualityDocument(
+        slot=slot,
+        seconds=HOUR,
+        until=NOW,
+        problem="binary",
+        predictions=2000,
+        outcomes=2000,
+        delays={8: 1500, 12: 500},
+        counts=counts,
+    )
+    key = VersionFolder(MODEL, 3).quality_key(slot)
+    watching.put(key, document.model_dump(mode="json"))
     report = watching.report(str(watching.judge().report_uri))
     quality = next(m for m in report.monitors if m.monitor == "model-quality")
     # 2,000 outcomes of 2,400 predictions whose wait is over; those of this hour still have time.
     assert (quality.verdict, quality.rows) == ("healthy", 2000)
     assert report.feedback is not None
-    assert report.feedback.model_dump(exclude_none=True) == {
-        "predictions": 2400,
-        "outcomes": 2000,
-        "complete": True,
-    }
+    known_of = report.feedback.predictions, report.feedback.outcomes, report.feedback.complete
+    assert known_of == (2400, 2000, True)
+    assert report.feedback.delay_seconds_median == pytest.approx(3, rel=0.2)
 
 
 def test_without_a_baseline_or_traffic_it_is_unsure_and_no_news(watching: Watching) -> None:

@@ -5,7 +5,6 @@ The report of a window may be made again: it stays where it is, and is no news t
 
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
-from urllib.parse import quote
 
 from pydantic import AwareDatetime, BaseModel
 
@@ -36,6 +35,7 @@ from headrace.monitoring.layout import (
     report_page_key,
 )
 from headrace.monitoring.page import render
+from headrace.monitoring.page.link import report_link
 from headrace.monitoring.report import Report, Verdict
 from headrace.monitoring.section import Quality
 from headrace.records import EndpointRecord
@@ -128,7 +128,7 @@ def _evidence(
     traffic = load_traffic(slots, end, watched.window)
     outcomes = NO_OUTCOMES
     if watched.quality or watched.bias:
-        outcomes = load_outcomes(slots, end, watched.quality or Quality(), definition)
+        outcomes = load_outcomes(slots, end, watched.quality or Quality())
     attribution, notes = None, []
     if watched.attribution and baseline:
         explained = _explain(live, baseline, traffic, watched.attribution.rows, aws)
@@ -170,7 +170,6 @@ def _put(key: str, content: bytes, content_type: str, aws: Watcher) -> None:
 def _fact(report: Report, end: datetime, settings: Settings) -> MonitoringReported:
     bucket = settings.artifacts_bucket
     page = report_page_key(report.model, end)
-    console = f"https://{settings.region}.console.aws.amazon.com/s3/object/{bucket}"
     return MonitoringReported(
         model=report.model,
         endpoint=report.endpoint,
@@ -181,5 +180,5 @@ def _fact(report: Report, end: datetime, settings: Settings) -> MonitoringReport
         start=report.start,
         end=report.end,
         report_uri=f"s3://{bucket}/{report_key(report.model, end)}",
-        page=f"{console}?region={settings.region}&prefix={quote(page, safe='')}",
+        page=report_link(settings, page),
     )

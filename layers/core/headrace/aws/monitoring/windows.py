@@ -1,14 +1,14 @@
 """Loads what is known of a window: its slots, added up, and the outcomes of its predictions."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from headrace.aws.storage import Location, Storage
-from headrace.definition import ModelDefinition
-from headrace.monitoring.judging.closing import SlotOutcomes, newest_closed
+from headrace.monitoring.feedback import QualityDocument, add_delays, delay_quantile
+from headrace.monitoring.judging.closing import Closed, SlotOutcomes, newest_closed
 from headrace.monitoring.judging.evidence import Outcomes, Scored, Seen, add_up, read_counts
 from headrace.monitoring.layout import Slot, VersionFolder, slot_name, slot_of_key
 from headrace.monitoring.report import Feedback, Segment
@@ -18,6 +18,7 @@ from headrace_profiling.bias import Facet
 
 _READERS = 16  # S3 answers in some 20 ms, and a week has 168 slots of an hour
 _MOST_BYTES = 64 << 20
+_FIRST_LOOK = 64  # slots
 NO_OUTCOMES = Outcomes("", "", Feedback(predictions=0, outcomes=0, complete=False))
 
 
@@ -37,6 +38,7 @@ class Slots:
         self._bucket = bucket
         self._storage = storage
         self._documents: dict[str, SlotDocument] = {}
+        self._qualities: dict[str, QualityDocument] = {}
         width = storage.find_tagged(Location(bucket, folder.width_key))
         self._seconds = int(json.loads(width[0])["seconds"]) if width else None
 
@@ -52,12 +54,17 @@ class Slots:
             self._documents[name] = SlotDocument.from_json(content)
         return [self._documents[slot.name] for slot in slots]
 
-    def qualities(self, start: datetime, end: datetime) -> dict[str, dict[str, Any]]:
-        """Return what is known of the outcomes of slots, by the slot's name."""
-        slots = list(self._list(self._folder.qualities, start, end))
-        keys = [self._folder.quality_key(slot.name) for slot in slots]
-        read = zip(slots, self._read(keys), strict=True)
-        return {slot.name: json.loads(content) for slot, content in read}
+    def counted_between(self, start: datetime, end: datetime) -> set[str]:
+        """Return the names of the slots whose outcomes were counted."""
+        return {slot.name for slot in self._list(self._folder.qualities, start, end)}
+
+    def qualities(self, names: Sequence[str]) -> dict[str, QualityDocument]:
+        """Return what is known of the outcomes of slots that were counted."""
+        missing = [name for name in names if name not in self._qualities]
+        keys = [self._folder.quality_key(name) for name in missing]
+        for name, content in zip(missing, self._read(keys), strict=True):
+            self._qualities[name] = QualityDocument.model_validate_json(content)
+        return {name: self._qualities[name] for name in names}
 
     def _list(self, folder: str, start: datetime, end: datetime) -> Iterator[Slot]:
         if self._seconds is None:
@@ -88,40 +95,58 @@ def load_traffic(slots: Slots, end: datetime, window: int) -> Traffic:
     )
 
 
-def load_outcomes(
-    slots: Slots, end: datetime, quality: Quality, definition: ModelDefinition
-) -> Outcomes:
+def load_outcomes(slots: Slots, end: datetime, quality: Quality) -> Outcomes:
     """Add up the newest window of predictions whose outcomes are in, by `end`."""
     since = end - timedelta(seconds=quality.wait + quality.window)
-    known = slots.qualities(since, end)
-    found = [
-        SlotOutcomes(
-            slot,
-            known[slot.name]["predictions"] if slot.name in known else None,
-            known[slot.name]["outcomes"] if slot.name in known else 0,
-        )
-        for slot in slots.between(since, end)
-    ]
-    closed = newest_closed(found, quality.window, quality.wait, end)
+    closed, known = _newest_closed(slots, since, end, quality)
     if not closed.slots:
         return NO_OUTCOMES
     uncounted = [each.slot for each in closed.slots if each.predictions is None]
     predictions = sum(each.predictions or 0 for each in closed.slots)
     predictions += sum(document.rows for document in slots.documents(uncounted))
+    documents = [known[each.slot.name] for each in closed.slots if each.slot.name in known]
+    delays = add_delays(documents)
     scored = Scored()
-    for each in closed.slots:
-        if each.slot.name in known:
-            scored = scored + _scored(known[each.slot.name], definition)
+    for document in documents:
+        scored = scored + _scored(document)
     return Outcomes(
         time_of(closed.slots[0].slot.start),
         time_of(closed.slots[-1].slot.end),
         Feedback(
             predictions=predictions,
-            outcomes=sum(each.outcomes for each in closed.slots),
+            outcomes=sum(document.outcomes for document in documents),
             complete=closed.complete,
+            delay_seconds_median=delay_quantile(delays, 0.5),
+            delay_seconds_p90=delay_quantile(delays, 0.9),
         ),
         scored,
     )
+
+
+def _newest_closed(
+    slots: Slots, since: datetime, end: datetime, quality: Quality
+) -> tuple[Closed, dict[str, QualityDocument]]:
+    """Return the newest closed window and the counts of its slots.
+
+    The newest slots are looked at first, then twice as many, until a window is closed.
+    """
+    wait = timedelta(seconds=quality.wait)
+    every, counted = slots.between(since, end), slots.counted_between(since, end)
+    number = _FIRST_LOOK
+    while True:
+        newest = every[-number:]
+        known = slots.qualities([slot.name for slot in newest if slot.name in counted])
+        found = [
+            SlotOutcomes(slot, document.until, document.predictions, document.outcomes)
+            if (document := known.get(slot.name))
+            else SlotOutcomes(slot, slot.end + wait, None, 0)
+            for slot in newest
+        ]
+        closed = newest_closed(found, quality.window, end)
+        is_whole = closed.complete and closed.slots[0].slot != newest[0]
+        if is_whole or number >= len(every):
+            return closed, known
+        number *= 2
 
 
 def time_of(moment: datetime) -> str:
@@ -129,14 +154,14 @@ def time_of(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _scored(document: Mapping[str, Any], definition: ModelDefinition) -> Scored:
-    problem = definition.evaluation.problem
+def _scored(document: QualityDocument) -> Scored:
+    problem = document.problem
     return Scored(
-        read_counts(problem, document["counts"]) if document.get("counts") else None,
+        read_counts(problem, document.counts) if document.counts else None,
         {
             Segment(column=column, value=value): read_counts(problem, counts)
-            for column, values in document.get("segments", {}).items()
+            for column, values in document.segments.items()
             for value, counts in values.items()
         },
-        {name: Facet.from_dict(counts) for name, counts in document.get("bias", {}).items()},
+        {name: Facet.from_dict(counts) for name, counts in document.bias.items()},
     )

@@ -115,9 +115,10 @@ def _of_columns(
     for segment, before in known.seen.segments.items():
         if segment.column in settings.segments:
             now = window.seen.segments.get(segment, Seen())
-            # Of a segment its own column says nothing.
+            # Of a segment its own column says nothing; who wants to see one wants what drifted.
             for each in _drifts(before, now, settings, ignored | {segment.column}):
-                yield each.model_copy(update={"segment": segment})
+                drifted = [column for column in each.columns if column.verdict == "drifted"]
+                yield each.model_copy(update={"segment": segment, "columns": drifted})
 
 
 def _drifts(
@@ -165,15 +166,22 @@ def _without_baseline(each: MonitorReport) -> MonitorReport:
 def _reasons(monitors: list[MonitorReport]) -> list[str]:
     """Return why the verdict is what it is, in one line per monitor and segment."""
     for verdict in ("drifted", "unsure"):
-        told = [
-            f"{each.monitor}{_where(each.segment)}: {reason}"
-            for each in monitors
-            if each.verdict == verdict
-            for reason in each.reasons
+        found = [each for each in monitors if each.verdict == verdict]
+        told = [  # every monitor's first reason, then every second one
+            f"{each.monitor}{_where(each.segment)}: {each.reasons[place]}"
+            for place in range(max((len(each.reasons) for each in found), default=0))
+            for each in found
+            if place < len(each.reasons)
         ]
         if told and worst([each.verdict for each in monitors]) == verdict:
             return listed(told)
-    return ["nothing moved beyond its limits"] if monitors else ["nothing is watched"]
+    if not monitors:
+        return ["nothing is watched"]
+    unsure = dict.fromkeys(
+        each.monitor for each in monitors if each.verdict == "unsure" and each.segment is None
+    )
+    told = [f"too little is known to say so of {', '.join(unsure)}"] if unsure else []
+    return ["nothing moved beyond its limits", *told]
 
 
 def _where(segment: Segment | None) -> str:

@@ -8,18 +8,17 @@ from headrace.monitoring.layout import Slot
 
 
 class SlotOutcomes(NamedTuple):
-    """A slot, its predictions (None: not counted yet, as no outcome of it came), its outcomes."""
+    """A slot, until when outcomes count, its predictions (None: not counted yet), its outcomes."""
 
     slot: Slot
+    until: datetime
     predictions: int | None
     outcomes: int
 
-    def is_closed(self, wait: int, now: datetime) -> bool:
+    def is_closed(self, now: datetime) -> bool:
         """Tell whether no more outcomes are awaited: all are known, or they had their time."""
-        if self.slot.end + timedelta(seconds=wait) <= now:
-            return True
-        grown = self.slot.end <= now
-        return grown and self.predictions is not None and self.outcomes >= self.predictions
+        known = self.predictions is not None and self.outcomes >= self.predictions
+        return self.slot.end <= now and (known or self.until <= now)
 
 
 class Closed(NamedTuple):
@@ -29,8 +28,8 @@ class Closed(NamedTuple):
     complete: bool
 
 
-def newest_closed(slots: Sequence[SlotOutcomes], window: int, wait: int, now: datetime) -> Closed:
-    """Return the newest window (in seconds, as `wait`) of which every slot is closed.
+def newest_closed(slots: Sequence[SlotOutcomes], window: int, now: datetime) -> Closed:
+    """Return the newest window (in seconds) of which every slot is closed.
 
     `slots` are in their order. Outcomes that come early may be of another kind than late ones (a
     loan fails before it is repaid), so a window that is still open proves nothing: without any that
@@ -41,7 +40,7 @@ def newest_closed(slots: Sequence[SlotOutcomes], window: int, wait: int, now: da
     for last, each in enumerate(slots):
         while slots[first].slot.end <= each.slot.end - timedelta(seconds=window):
             first += 1
-        if not each.is_closed(wait, now):
+        if not each.is_closed(now):
             newest_open = last
         newest = range(first, last + 1)
         if newest_open < first:

@@ -56,6 +56,7 @@ def judge_drift(
         thresholds = replace(_NO_SHARE, **{**wanted, **own}, rows=rows)
         found.append(_drift(name, baseline, window, thresholds))
     told = {name: limit for name, limit in wanted.items() if limit is not None}
+    told |= {f"psi of {name}": limit for name, limit in limits.columns.items() if limit}
     return _report(
         monitor, found, baseline, window, rows, told, headline, lambda c: c.measures.get(headline)
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from headrace.monitoring.report import Monitor, MonitorReport, Report, TrendPoint, worst
+from headrace.monitoring.report import Monitor, MonitorReport, Report, TrendPoint, Verdict, worst
 
 MOST_WINDOWS = 30
 
@@ -35,16 +35,23 @@ def continue_trend(
 
 
 def is_news(report: Report) -> bool:
-    """Tell whether people should hear: other monitors drifted than in the window before.
+    """Tell whether people should hear: a monitor sees drift, or sees none any more.
 
-    Drift that goes on was told; that it is over is told too. Unsure is no news by itself.
+    What it saw before is what it last knew, so a night without traffic is no news in the evening,
+    and drift that goes on is none in the morning.
     """
-    return _drifted(report, report.end) != _drifted(report, _before(report))
+    now = {point.monitor: point.verdict for point in report.trend if point.at == report.end}
+    return any(
+        verdict != _known_before(report, monitor)
+        for monitor, verdict in now.items()
+        if verdict != "unsure"
+    )
 
 
-def _before(report: Report) -> str | None:
-    return max((point.at for point in report.trend if point.at < report.end), default=None)
-
-
-def _drifted(report: Report, at: str | None) -> set[Monitor]:
-    return {p.monitor for p in report.trend if p.at == at and p.verdict == "drifted"}
+def _known_before(report: Report, monitor: Monitor) -> Verdict:
+    known = [
+        point
+        for point in report.trend
+        if point.monitor == monitor and point.at < report.end and point.verdict != "unsure"
+    ]
+    return max(known, key=lambda point: point.at).verdict if known else "healthy"
