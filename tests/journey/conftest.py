@@ -198,7 +198,9 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     """The deployed stack; the same functions as `headrace up` and `down`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEADRACE_HOME", str(tmp_path_factory.mktemp("headrace")))
-        patch.setenv("HEADRACE_LOCAL_IMAGES", str(Path(__file__).parent / "tiny" / "images.yaml"))
+        tiny = Path(__file__).parent / "tiny"
+        patch.setenv("HEADRACE_LOCAL_IMAGES", str(tiny / "images.yaml"))
+        patch.setenv("SFN_MOCK_CONFIG", str(tiny / "throttles.json"))
         environment = find_environment("local-journey")
         session = Session(environment, Console(as_json=True))
         try:
