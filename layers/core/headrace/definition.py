@@ -17,7 +17,7 @@ from headrace.deployment.experiment import Experiment
 from headrace.deployment.shadow import Shadow
 from headrace.deployment.strategy import Strategy, StrategyField, mistakes
 from headrace.errors import ProjectError
-from headrace.monitoring.section import Monitoring
+from headrace.monitoring.section import Monitoring, monitoring_mistakes
 from headrace.names import MODEL_MAX_LENGTH, MODEL_PATTERN
 from headrace.recovery import Recovery
 from headrace.retraining import Retraining, retraining_mistakes
@@ -235,6 +235,8 @@ class ModelDefinition(Section):
             "event_time": [data.event_time],
             "exclude": [*data.exclude],
             "evaluation.slices": [*evaluation.slices],
+            "monitoring.segments": [*self.monitoring.segments],
+            "monitoring.bias.facets": [*self.monitoring.facets],
         }
         for field, columns in named.items():
             for column in columns:
@@ -254,6 +256,7 @@ class ModelDefinition(Section):
         found = retraining_mistakes(
             self.retraining, self.training.instance_type, frozenset(METRICS)
         )
+        found += monitoring_mistakes(self.monitoring, evaluation.problem)
         if found:
             raise ValueError("; ".join(found))
         return self

@@ -40,6 +40,18 @@ def test_a_column_may_be_declared_short_or_long() -> None:
         ("name: churn\ndata: {label: y, entity: y}", "cannot also be used"),
         ("name: churn\ndata: {label: y}\ntraining: {entrypoint: ../../x.py}", "entrypoint"),
         ("name: churn\ndata: {label: y}\nenvironments: [prod]", "must map an environment"),
+        (
+            "name: churn\ndata: {label: y}\nmonitoring: {quality: {thresholds: {rmse: 1}}}",
+            "'rmse' is not measured of live binary predictions",
+        ),
+        (
+            "name: churn\ndata: {label: y}\nmonitoring: {bias: {facets: {x: [a]}, limits: {X: 1}}}",
+            "'X' is unknown: choose one of CI,",
+        ),
+        (
+            "name: churn\ndata: {label: y, schema: {y: boolean}}\nmonitoring: {segments: [region]}",
+            "monitoring.segments names column 'region'",
+        ),
     ],
 )
 def test_mistakes_are_named_with_their_place(text: str, message: str) -> None:

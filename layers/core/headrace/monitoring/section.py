@@ -1,5 +1,6 @@
 """The `monitoring` section of model.yaml: what is watched, how often, and what is too much."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field
@@ -7,6 +8,24 @@ from pydantic import Field
 from headrace.sections import Duration, Section, lasting
 
 Share = Annotated[float, Field(gt=0, le=1)]
+
+
+MEASURED: Mapping[str, frozenset[str]] = {
+    "binary": frozenset(
+        {
+            *("roc_auc", "average_precision", "brier", "log_loss"),
+            *("f1", "accuracy", "precision", "recall"),
+        }
+    ),
+    "multiclass": frozenset({"f1", "accuracy"}),
+    "regression": frozenset({"rmse", "mae", "r2"}),
+}
+"""Metrics that outcomes and predictions give, by the problem."""
+BIAS_MEASURES = (
+    *("CI", "DPL", "KL", "JS", "LP", "TVD", "KS", "CDDL"),
+    *("DPPL", "DI", "DCA", "DCR", "SD", "RD", "DAR", "DRR", "AD", "TE", "CDDPL", "GE"),
+)
+"""Clarify's names: "Pre-training Bias Metrics", "Post-training Data and Model Bias Metrics"."""
 
 
 class Drift(Section):
@@ -109,3 +128,25 @@ class Monitoring(Section):
     segments: list[str] = Field(
         [], max_length=3, description="Columns whose ten most frequent values are watched apart."
     )
+
+    @property
+    def facets(self) -> list[str]:
+        """The columns whose groups are compared."""
+        return [*self.bias.facets] if self.bias else []
+
+
+def monitoring_mistakes(monitoring: Monitoring, problem: str) -> list[str]:
+    """Return which limits are of numbers that live predictions of this problem do not give."""
+    thresholds = monitoring.quality.thresholds if monitoring.quality else {}
+    limits = monitoring.bias.limits if monitoring.bias else {}
+    measured = MEASURED[problem]
+    return [
+        f"monitoring.quality.thresholds: {name!r} is not measured of live {problem} predictions: "
+        f"choose one of {sorted(measured)}"
+        for name in thresholds
+        if name not in measured
+    ] + [
+        f"monitoring.bias.limits: {name!r} is unknown: choose one of {', '.join(BIAS_MEASURES)}"
+        for name in limits
+        if name not in BIAS_MEASURES
+    ]
