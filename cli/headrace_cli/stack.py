@@ -24,6 +24,7 @@ class Stack(BaseModel):
     datasets_state_machine_arn: str = Field(alias="DatasetsStateMachineArn")
     training_state_machine_arn: str = Field(alias="TrainingStateMachineArn")
     deployment_state_machine_arn: str = Field(alias="DeploymentStateMachineArn")
+    monitoring_state_machine_arn: str = Field(alias="MonitoringStateMachineArn")
     tabular_repository: str = Field(alias="TabularRepository")
     log_group: str = Field(alias="LogGroupName")
     dead_letters: dict[str, str] = Field(description="URL of every queue of what was given up.")

@@ -1,5 +1,7 @@
 """An archive arrived under `projects/`: make the model's record and resources match it."""
 
+import os
+from functools import partial
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -8,12 +10,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from headrace.aws.bus import Bus
 from headrace.aws.clients import client
 from headrace.aws.ledger import Ledger
-from headrace.aws.projects import reconcile_project
+from headrace.aws.projects import ProjectSettings, make_schedules, reconcile_project
+from headrace.aws.schedules import Schedules
 from headrace.aws.storage import Location, Storage
 from headrace.datasets.arrivals import Arrival
 from headrace.errors import ProjectError
 from headrace.projects import parse_key
-from headrace.settings import settings
 
 logger = Logger()
 
@@ -21,7 +23,7 @@ logger = Logger()
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Handle one `Object Created` event; return the verdict, which is also on the bus."""
-    here = settings()
+    here = ProjectSettings.from_mapping(os.environ)
     arrival = Arrival.from_event(event)
     try:
         parse_key(arrival.key)
@@ -37,6 +39,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         Ledger.of(here.ledger_table),
         client("sagemaker"),
         client("cloudwatch"),
+        partial(make_schedules, settings=here, schedules=Schedules.of(here)),
     )
     logger.info(type(verdict).__name__, extra=verdict.model_dump())
     Bus.of(here.bus).announce(verdict)

@@ -27,6 +27,7 @@ OUTPUTS = {
     "DatasetsStateMachineArn": "arn:aws:states:us-east-1:123456789012:stateMachine:datasets",
     "TrainingStateMachineArn": "arn:aws:states:us-east-1:123456789012:stateMachine:training",
     "DeploymentStateMachineArn": "arn:aws:states:us-east-1:123456789012:stateMachine:deployment",
+    "MonitoringStateMachineArn": "arn:aws:states:us-east-1:123456789012:stateMachine:monitoring",
     "TabularRepository": "headrace-dev/tabular",
     "LogGroupName": "headrace-dev-logs",
 }

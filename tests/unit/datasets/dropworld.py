@@ -116,7 +116,15 @@ class DropWorld:
         self.s3.put_object(Bucket=DATA, Key=key, Body=archive.content)
         location = Location(DATA, key)
         # It names no alarm of its own, so CloudWatch is not asked.
-        reconcile_project(location, self.settings, self.storage, self.drops, self.sagemaker, None)
+        reconcile_project(
+            location,
+            self.settings,
+            self.storage,
+            self.drops,
+            self.sagemaker,
+            None,
+            lambda _definition: None,
+        )
 
     def put(self, key: str, content: bytes = b"1") -> dict[str, Any]:
         """Put an object and return its event, which nobody has heard yet."""

@@ -1,4 +1,4 @@
-"""What captured payloads mean: each shape the tabular image takes, and what is wrong with others."""
+"""What captured payloads mean: every shape the image takes, and what is wrong with others."""
 
 import base64
 import json

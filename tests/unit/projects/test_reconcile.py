@@ -1,10 +1,18 @@
 import json
+from functools import partial
 from types import SimpleNamespace
 
 import boto3
 import pytest
 
-from headrace.aws.projects import find_model, load_definition, reconcile_project
+from headrace.aws.projects import (
+    ProjectSettings,
+    find_model,
+    load_definition,
+    make_schedules,
+    reconcile_project,
+)
+from headrace.aws.schedules import Schedules, rate
 from headrace.aws.storage import Location
 from headrace.errors import ProjectError
 from headrace.events import ProjectPublished, ProjectRefused
@@ -13,11 +21,23 @@ from headrace.records import Key, ProjectRecord
 from tests.unit import world
 
 DATA = "headrace-data"
+MACHINE = f"arn:aws:states:{world.REGION}:{world.ACCOUNT}:stateMachine:headrace-monitoring"
+SCHEDULED = ProjectSettings.model_validate(
+    world.settings().model_dump()
+    | {
+        "schedule_group": "headrace-models",
+        "schedule_role_arn": f"arn:aws:iam::{world.ACCOUNT}:role/headrace-schedules",
+        "schedule_dead_letters_arn": f"arn:aws:sqs:{world.REGION}:{world.ACCOUNT}:dead-letters",
+        "monitoring_machine_arn": MACHINE,
+    }
+)
 
 
 @pytest.fixture
 def aws(monkeypatch):
     with world.aws(monkeypatch) as made:
+        made.scheduler = boto3.client("scheduler", region_name=world.REGION)
+        made.scheduler.create_schedule_group(Name="headrace-models")
         yield made
 
 
@@ -43,15 +63,19 @@ def reconcile(aws, key, storage=None):
         aws.ledger,
         aws.sagemaker,
         boto3.client("cloudwatch", region_name=world.REGION),
+        partial(make_schedules, settings=SCHEDULED, schedules=schedules()),
     )
+
+
+def schedules():
+    return Schedules(SCHEDULED, boto3.client("scheduler", region_name=world.REGION))
 
 
 def published(storage, head_of, at):
     """Return a storage whose object was written at a time; moto knows only now."""
-    return SimpleNamespace(
-        head=lambda location: {**storage.head(location), "LastModified": at},
-        get_bytes=storage.get_bytes,
-    )
+    made = type("Dated", (), {"get_bytes": storage.get_bytes})()
+    made.head = lambda location: {**storage.head(location), "LastModified": at}
+    return made
 
 
 def test_a_project_gets_its_records_and_group_any_number_of_times(aws, publish):
@@ -118,7 +142,7 @@ def test_a_failure_of_sagemaker_is_not_taken_for_a_group_that_exists(aws, publis
     )
     with pytest.raises(type(fault), match="AccessDenied"):
         reconcile_project(
-            Location(DATA, key), aws.settings, aws.storage, aws.ledger, sagemaker, None
+            Location(DATA, key), aws.settings, aws.storage, aws.ledger, sagemaker, None, print
         )
     assert find_model(aws.ledger, "credit") is None
 
@@ -141,6 +165,70 @@ def test_an_alarm_that_does_not_exist_refuses_the_project(aws, publish):
         ComparisonOperator="LessThanThreshold",
     )
     assert isinstance(reconcile(aws, key), ProjectPublished)
+
+
+def schedule(aws):
+    """The schedule of the model's monitoring, or None."""
+    found = aws.scheduler.list_schedules(GroupName="headrace-models")["Schedules"]
+    names = [each["Name"] for each in found]
+    assert names in ([], ["monitor-credit"])
+    return aws.scheduler.get_schedule(Name=names[0], GroupName="headrace-models") if names else None
+
+
+def test_a_model_is_looked_at_as_often_as_its_project_says(aws, publish):
+    content = {"name": "credit", "data": {"label": "y"}}
+    key = publish(content)
+    for _ in range(2):
+        reconcile(aws, key)
+    made = schedule(aws)
+    assert made["ScheduleExpression"] == "rate(1 hour)"
+    assert made["FlexibleTimeWindow"] == {"Mode": "OFF"}
+    assert made["Target"]["Arn"] == MACHINE
+    assert json.loads(made["Target"]["Input"]) == {
+        "model": "credit",
+        "at": "<aws.scheduler.scheduled-time>",
+    }
+    assert made["Target"]["DeadLetterConfig"]["Arn"].endswith("dead-letters")
+
+    reconcile(aws, publish(content | {"monitoring": {"schedule": "10m"}}))
+    assert schedule(aws)["ScheduleExpression"] == "rate(10 minutes)"
+    reconcile(aws, publish(content | {"deployment": {"capture_percent": 0}}))
+    assert schedule(aws) is None
+    reconcile(aws, publish(content | {"deployment": {"capture_percent": 0}, "approval": "manual"}))
+
+
+def test_the_schedule_is_that_of_the_project_in_force_whoever_is_last(aws, publish):
+    """An older publication makes its schedule late: it looks again, and finds the newer one."""
+    from datetime import UTC, datetime
+
+    older = publish({"name": "credit", "data": {"label": "y"}, "monitoring": {"schedule": "2h"}})
+    newer = publish({"name": "credit", "data": {"label": "y"}, "monitoring": {"schedule": "3h"}})
+    reconcile(aws, older, published(aws.storage, older, datetime(2026, 11, 1, tzinfo=UTC)))
+    real, interrupted = schedules().ensure_schedule, []
+
+    def ensure(*arguments):
+        if not interrupted:
+            interrupted.append(True)
+            reconcile(aws, newer, published(aws.storage, newer, datetime(2026, 11, 2, tzinfo=UTC)))
+        real(*arguments)
+
+    slow = SimpleNamespace(ensure_schedule=ensure)
+    reconcile_project(
+        Location(DATA, older),
+        aws.settings,
+        published(aws.storage, older, datetime(2026, 11, 1, tzinfo=UTC)),
+        aws.ledger,
+        aws.sagemaker,
+        boto3.client("cloudwatch", region_name=world.REGION),
+        partial(make_schedules, settings=SCHEDULED, schedules=slow),
+    )
+    assert schedule(aws)["ScheduleExpression"] == "rate(3 hours)"
+
+
+def test_a_rate_is_of_whole_minutes():
+    wanted = {60: "rate(1 minute)", 90: "rate(2 minutes)", 5400: "rate(90 minutes)"}
+    wanted |= {3600: "rate(1 hour)", 7200: "rate(2 hours)", 86400: "rate(1 day)"}
+    assert {seconds: rate(seconds) for seconds in wanted} == wanted
 
 
 @pytest.mark.parametrize(("length", "fits"), [(56, True), (57, False)])

@@ -1,11 +1,15 @@
 """Published projects: what S3, the ledger and the model registry know of them."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
+
+from pydantic import Field
 
 from headrace import names
 from headrace.aws.alarms import describe_alarms
 from headrace.aws.ledger import Ledger
+from headrace.aws.schedules import SCHEDULED_TIME, Schedules, ScheduleSettings, rate
 from headrace.aws.storage import Location, Storage
 from headrace.definition import ModelDefinition
 from headrace.errors import ProjectError
@@ -13,6 +17,14 @@ from headrace.events import ProjectPublished, ProjectRefused
 from headrace.projects import MAX_ARCHIVE_BYTES, archive_key, judge_archive, parse_key, read_project
 from headrace.records import Key, ModelRecord, ProjectRecord
 from headrace.settings import Settings
+
+
+class ProjectSettings(ScheduleSettings):
+    """For the function that reconciles projects."""
+
+    monitoring_machine_arn: str = Field(
+        alias="MONITORING_STATE_MACHINE_ARN", description="Started as often as a project says."
+    )
 
 
 def find_model(ledger: Ledger, model: str) -> ModelRecord | None:
@@ -42,8 +54,9 @@ def reconcile_project(
     ledger: Ledger,
     sagemaker: Any,
     cloudwatch: Any,
+    make_schedules: Callable[[ModelDefinition], None],
 ) -> ProjectPublished | ProjectRefused:
-    """Make the ledger and the registry match a published archive; any number of times.
+    """Make the ledger, the registry and schedules match a published archive; any number of times.
 
     An older publication that is handled late never replaces a newer one.
 
@@ -89,6 +102,7 @@ def reconcile_project(
         "published_at",
         or_as_new=True,
     )
+    _reconcile_schedules(model, settings, storage, ledger, make_schedules)
     return ProjectPublished(model=model, project_version=version, commit=record.commit)
 
 
@@ -104,6 +118,36 @@ def _check_alarms(definition: ModelDefinition, cloudwatch: Any) -> None:
                 for name in missing
             )
         )
+
+
+def make_schedules(
+    definition: ModelDefinition, settings: ProjectSettings, schedules: Schedules
+) -> None:
+    """Make a model's schedules what its project says."""
+    name = f"monitor-{definition.name}"
+    if definition.deployment.capture_percent:
+        schedules.ensure_schedule(
+            name,
+            rate(definition.monitoring.schedule),
+            settings.monitoring_machine_arn,
+            {"model": definition.name, "at": SCHEDULED_TIME},
+        )
+    else:  # nothing is captured, so there is nothing to see
+        schedules.remove_schedule(name)
+
+
+def _reconcile_schedules(
+    model: str,
+    settings: Settings,
+    storage: Storage,
+    ledger: Ledger,
+    make_schedules: Callable[[ModelDefinition], None],
+) -> None:
+    """Make the schedules of the project in force, which may be another by the time they are."""
+    done = None
+    while (found := find_model(ledger, model)) and found.project_version != done:
+        make_schedules(load_definition(storage, settings, model, found.project_version))
+        done = found.project_version
 
 
 def _ensure_package_group(
