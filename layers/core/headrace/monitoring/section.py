@@ -99,12 +99,13 @@ class Monitoring(Section):
 
     schedule: Duration = Field(
         lasting("1h"),
-        ge=60,
+        ge=10,
         le=86400,
-        description="How often; also the width of the slots that windows are added up from.",
+        description="How often, in whole minutes; also the width of the slots that windows are "
+        "added up from, which may be less than a minute.",
     )
     window: Duration = Field(
-        lasting("24h"), ge=60, le=30 * 86400, description="Traffic compared with training data."
+        lasting("24h"), ge=10, le=30 * 86400, description="Traffic compared with training data."
     )
     rows: int = Field(
         100, ge=30, description="Fewer rows than this in a window are too little: unsure."
