@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from headrace.monitoring.baseline import Attributions
 from headrace.monitoring.judging import Learnt, Report, Seen, is_news
+from headrace.monitoring.judging.columns import judge_drift
 from headrace.monitoring.report import MonitorReport, Segment, TrendPoint, Verdict
+from headrace.monitoring.section import Drift
 from tests.unit.monitoring.judged import learnt, loans, outcomes, report, scored
 
 ALL = {
@@ -66,6 +68,19 @@ def test_moved_values_are_drift_of_the_features_alone(baseline: Learnt, folder: 
     segment = of(made, "feature-drift", low)
     assert (segment.verdict, segment.columns[0].name) == ("drifted", "car_value")
     assert any("where salary is low" in reason for reason in made.reasons)
+
+
+def test_chance_has_more_tries_among_more_segments(baseline: Learnt, folder: Path) -> None:
+    """What one column in so few rows would prove is, of one of twenty, nothing special."""
+    few = loans(folder, 110, seed=77, shift=14)
+    one, many = (
+        judge_drift("feature-drift", baseline.seen.inputs, few.inputs, Drift(), 100, {"id"}, tries)
+        for tries in (1, 10)
+    )
+    assert one
+    assert many
+    assert (one.verdict, many.verdict) == ("drifted", "unsure")
+    assert "of 20 columns chance alone makes as much of one" in many.reasons[0]
 
 
 def test_missing_values_and_columns_are_faults_of_the_data(baseline: Learnt, folder: Path) -> None:

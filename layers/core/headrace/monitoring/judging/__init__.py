@@ -21,7 +21,8 @@ from headrace.monitoring.judging.quality import judge_business, judge_quality
 from headrace.monitoring.judging.trend import continue_trend, is_news
 from headrace.monitoring.judging.wording import listed
 from headrace.monitoring.report import Monitor, MonitorReport, Report, Segment, TrendPoint, worst
-from headrace.monitoring.section import Monitoring, Quality
+from headrace.monitoring.section import Drift, Monitoring, Quality
+from headrace_profiling import Profile
 
 __all__ = [
     "Learnt",
@@ -111,28 +112,30 @@ def _of_columns(
         yield judge_data_quality(
             known.seen.inputs, window.seen.inputs, settings.data_quality, settings.rows, ignored
         )
-    yield from _drifts(known.seen, window.seen, settings, ignored)
-    for segment, before in known.seen.segments.items():
-        if segment.column in settings.segments:
-            now = window.seen.segments.get(segment, Seen())
-            # Of a segment its own column says nothing; who wants to see one wants what drifted.
-            for each in _drifts(before, now, settings, ignored | {segment.column}):
-                drifted = [column for column in each.columns if column.verdict == "drifted"]
-                yield each.model_copy(update={"segment": segment, "columns": drifted})
+    segments = {s: p for s, p in known.seen.segments.items() if s.column in settings.segments}
+    populations = 1 + len(segments)
+    yield from _drifts(known.seen, window.seen, settings, ignored, populations)
+    for segment, before in segments.items():
+        now = window.seen.segments.get(segment, Seen())
+        # Of a segment its own column says nothing; who wants to see one wants what drifted.
+        for each in _drifts(before, now, settings, ignored | {segment.column}, populations):
+            drifted = [column for column in each.columns if column.verdict == "drifted"]
+            yield each.model_copy(update={"segment": segment, "columns": drifted})
 
 
 def _drifts(
-    before: Seen, now: Seen, settings: Monitoring, ignored: set[str]
+    before: Seen, now: Seen, settings: Monitoring, ignored: set[str], populations: int
 ) -> Iterator[MonitorReport]:
-    rows = settings.rows
-    found: list[MonitorReport | None] = []
-    if settings.features:
-        args = (before.inputs, now.inputs, settings.features, rows, ignored)
-        found.append(judge_drift("feature-drift", *args))
-    if settings.predictions:
-        sides = (before.predictions, now.predictions)
-        found.append(judge_drift("prediction-drift", *sides, settings.predictions, rows, ()))
-    yield from (each for each in found if each)
+    watched: list[tuple[Monitor, Profile, Profile, Drift | None, set[str]]] = [
+        ("feature-drift", before.inputs, now.inputs, settings.features, ignored),
+        ("prediction-drift", before.predictions, now.predictions, settings.predictions, set()),
+    ]
+    for monitor, baseline, window, limits, left_out in watched:
+        found = limits and judge_drift(
+            monitor, baseline, window, limits, settings.rows, left_out, populations
+        )
+        if found:
+            yield found
 
 
 def _of_outcomes(

@@ -15,6 +15,7 @@ from headrace_profiling import (
     Thresholds,
     compare,
 )
+from headrace_profiling.distances import RARE
 
 _SEVERITY: dict[Verdict, int] = {"healthy": 0, "unsure": 1, "drifted": 2}
 _DISTANCES = ("psi", "jensen_shannon", "kolmogorov_smirnov", "l_infinity")
@@ -41,8 +42,13 @@ def judge_drift(
     limits: Drift,
     rows: int,
     ignored: Collection[str],
+    populations: int = 1,
 ) -> MonitorReport | None:
-    """Say whether columns are distributed as in the baseline; None if nothing has a limit."""
+    """Say whether columns are distributed as in the baseline; None if nothing has a limit.
+
+    `populations` are compared in one window, this and its segments: the more there are, the more
+    often chance alone would be called drift of one of them.
+    """
     wanted = {name: getattr(limits, name) for name in _DISTANCES}
     headline = next((name for name in _DISTANCES if wanted[name] is not None), "psi")
     names = [
@@ -54,7 +60,8 @@ def judge_drift(
     for name in names:
         own = {"psi": limits.columns[name]} if name in limits.columns else {}
         thresholds = replace(_NO_SHARE, **{**wanted, **own}, rows=rows)
-        found.append(_drift(name, baseline, window, thresholds))
+        compared = _drift(name, baseline, window, thresholds)
+        found.append(_beyond_chance(compared, len(names) * populations))
     told = {name: limit for name, limit in wanted.items() if limit is not None}
     told |= {f"psi of {name}": limit for name, limit in limits.columns.items() if limit}
     return _report(
@@ -78,6 +85,22 @@ def _drift(
     if _values(before) and not _values(now):
         return replace(compared, findings=(_unsure("it has no values in the window"),))
     return compared
+
+
+def _beyond_chance(compared: ColumnComparison, tries: int) -> ColumnComparison:
+    """Call drift unsure that chance makes of one of so many columns once in a thousand windows."""
+    names = ("chi_square_p", "kolmogorov_smirnov_p")
+    chance = min(
+        (compared.measures[name] for name in names if name in compared.measures), default=0
+    )
+    if compared.status != "drifted" or chance < RARE / tries:
+        return compared
+    told = f"; of {tries} columns chance alone makes as much of one"
+    findings = [
+        replace(f, status="unsure", reason=f.reason + told) if f.status == "drifted" else f
+        for f in compared.findings
+    ]
+    return replace(compared, findings=tuple(findings))
 
 
 def _values(column: ColumnProfile) -> int:
