@@ -252,6 +252,11 @@ def test_mixed_types_are_told_apart():
     assert mostly.type == "number"
 
 
+def test_lengths_are_characters():
+    found = of(["é", "", None, "😀ab", "plain"], "string").texts
+    assert (found.shortest, found.longest, found.characters) == (0, 5, 9)
+
+
 def test_tables_merge_column_by_column():
     one, other = Profile(1, {"x": of([1.0])}), Profile(1, {"x": of([3.0]), "y": of([1.0])})
     merged = one + other

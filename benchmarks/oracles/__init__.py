@@ -1,0 +1,1 @@
+"""What other libraries answer to the same questions: `python -m benchmarks.oracles`."""
