@@ -254,7 +254,7 @@ class ModelDefinition(Section):
         if evaluation.cost and evaluation.problem != "binary":
             raise ValueError("cost needs a binary problem")
         found = retraining_mistakes(
-            self.retraining, self.training.instance_type, frozenset(METRICS)
+            self.retraining, self.training.instance_type, evaluation.problem
         )
         found += monitoring_mistakes(self.monitoring, evaluation.problem)
         if found:

@@ -26,12 +26,11 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from headrace.monitoring.section import MEASURED
 from headrace.prices import USD_PER_HOUR
 from headrace.sections import Duration, Section, in_words, lasting
 
 RequestedBy = Literal["recovery", "schedule", "hand"]
-LIVE_METRICS = frozenset({"recall", "precision"})
-"""What live quality may be asked beyond the metrics of evaluations."""
 _LESS_IS_BETTER = frozenset({"brier", "log_loss", "rmse", "mae"})
 _BUDGET = r"(\d+(?:\.\d+)?) (USD|runs)/day"
 _SCHEDULE = r"daily|weekly|monthly|rate\([1-9]\d* (minute|hour|day)s?\)|cron\(\S+( \S+){5}\)"
@@ -86,14 +85,14 @@ class Retraining(Section):
         return named.get(self.schedule, self.schedule) if self.schedule else None
 
 
-def retraining_mistakes(
-    policy: Retraining, instance_type: str, metrics: frozenset[str]
-) -> list[str]:
+def retraining_mistakes(policy: Retraining, instance_type: str, problem: str) -> list[str]:
     """Return what of a policy cannot be kept: a metric nobody measures, a price nobody knows."""
+    measured = MEASURED[problem]
     found = [
-        f"retraining.metric {name!r} is unknown: choose one of {sorted(metrics | LIVE_METRICS)}"
+        f"retraining.metric: {name!r} is not measured of live {problem} predictions: choose one "
+        f"of {sorted(measured)}"
         for name in policy.metric
-        if name not in metrics | LIVE_METRICS
+        if name not in measured
     ]
     if policy.budget and "USD" in policy.budget and instance_type not in USD_PER_HOUR:
         found.append(

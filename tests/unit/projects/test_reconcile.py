@@ -15,13 +15,14 @@ from headrace.aws.projects import (
 from headrace.aws.schedules import Schedules, rate
 from headrace.aws.storage import Location
 from headrace.errors import ProjectError
-from headrace.events import ProjectPublished, ProjectRefused
+from headrace.events import ProjectPublished, ProjectRefused, RetrainingRequested
 from headrace.projects import archive_key, build_archive
 from headrace.records import Key, ProjectRecord
 from tests.unit import world
 
 DATA = "headrace-data"
 MACHINE = f"arn:aws:states:{world.REGION}:{world.ACCOUNT}:stateMachine:headrace-monitoring"
+START_RUN = f"arn:aws:lambda:{world.REGION}:{world.ACCOUNT}:function:headrace-start-run"
 SCHEDULED = ProjectSettings.model_validate(
     world.settings().model_dump()
     | {
@@ -29,6 +30,7 @@ SCHEDULED = ProjectSettings.model_validate(
         "schedule_role_arn": f"arn:aws:iam::{world.ACCOUNT}:role/headrace-schedules",
         "schedule_dead_letters_arn": f"arn:aws:sqs:{world.REGION}:{world.ACCOUNT}:dead-letters",
         "monitoring_machine_arn": MACHINE,
+        "start_run_arn": START_RUN,
     }
 )
 
@@ -212,7 +214,7 @@ def test_the_schedule_is_that_of_the_project_in_force_whoever_is_last(aws, publi
             reconcile(aws, newer, published(aws.storage, newer, datetime(2026, 11, 2, tzinfo=UTC)))
         real(*arguments)
 
-    slow = SimpleNamespace(ensure_schedule=ensure)
+    slow = SimpleNamespace(ensure_schedule=ensure, remove_schedule=schedules().remove_schedule)
     reconcile_project(
         Location(DATA, older),
         aws.settings,
@@ -223,6 +225,22 @@ def test_the_schedule_is_that_of_the_project_in_force_whoever_is_last(aws, publi
         partial(make_schedules, settings=SCHEDULED, schedules=slow),
     )
     assert schedule(aws)["ScheduleExpression"] == "rate(3 hours)"
+
+
+def test_a_model_trains_when_its_schedule_says_so(aws, publish):
+    content = {"name": "credit", "data": {"label": "y"}}
+    reconcile(aws, publish(content | {"retraining": {"schedule": "weekly"}}))
+    made = aws.scheduler.get_schedule(Name="retrain-credit", GroupName="headrace-models")
+    assert made["ScheduleExpression"] == "cron(0 3 ? * MON *)"
+    assert made["Target"]["Arn"] == START_RUN
+    fact = json.loads(made["Target"]["Input"])
+    assert fact["detail-type"] == "RetrainingRequested"
+    asked = RetrainingRequested.model_validate(fact["detail"])
+    assert (asked.by, asked.reason) == ("schedule", "the schedule: weekly")
+    assert asked.request == "schedule-<aws.scheduler.scheduled-time>"
+    reconcile(aws, publish(content))
+    with pytest.raises(aws.scheduler.exceptions.ResourceNotFoundException):
+        aws.scheduler.get_schedule(Name="retrain-credit", GroupName="headrace-models")
 
 
 def test_a_rate_is_of_whole_minutes():

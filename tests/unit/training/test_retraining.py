@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from pydantic import ValidationError
 
 from headrace.definition import METRICS
+from headrace.monitoring.section import MEASURED
 from headrace.retraining import (
     Answer,
     Arrival,
@@ -133,7 +134,7 @@ def test_every_request_is_told_what_comes_of_it() -> None:
     [
         ({"schedule": "hourly"}, "schedule"),
         ({"budget": "20 EUR/day"}, "budget"),
-        ({"metric": {"beauty": 1}}, "'beauty' is unknown"),
+        ({"metric": {"beauty": 1}}, "'beauty' is not measured"),
     ],
 )
 def test_a_policy_that_cannot_be_kept_is_refused(section: Any, told: str) -> None:
@@ -155,6 +156,10 @@ def test_schedules_are_eventbridge_s() -> None:
 
 
 def test_of_every_metric_it_is_known_which_values_are_worse() -> None:
+    assert {metric for measured in MEASURED.values() for metric in measured} - set(METRICS) == {
+        "precision",
+        "recall",
+    }
     for metric, (greater_is_better, _) in METRICS.items():
         quality = Quality(NOW, {metric: 0.4 if greater_is_better else 0.6})
         asked = decide(case(quality=quality), Retraining(metric={metric: 0.5}))

@@ -13,7 +13,7 @@ from headrace.aws.schedules import SCHEDULED_TIME, Schedules, ScheduleSettings, 
 from headrace.aws.storage import Location, Storage
 from headrace.definition import ModelDefinition
 from headrace.errors import ProjectError
-from headrace.events import ProjectPublished, ProjectRefused
+from headrace.events import ProjectPublished, ProjectRefused, RetrainingRequested
 from headrace.projects import MAX_ARCHIVE_BYTES, archive_key, judge_archive, parse_key, read_project
 from headrace.records import Key, ModelRecord, ProjectRecord
 from headrace.settings import Settings
@@ -24,6 +24,9 @@ class ProjectSettings(ScheduleSettings):
 
     monitoring_machine_arn: str = Field(
         alias="MONITORING_STATE_MACHINE_ARN", description="Started as often as a project says."
+    )
+    start_run_arn: str = Field(
+        alias="START_RUN_FUNCTION_ARN", description="Called when a project's schedule wants a run."
     )
 
 
@@ -134,6 +137,18 @@ def make_schedules(
         )
     else:  # nothing is captured, so there is nothing to see
         schedules.remove_schedule(name)
+    name, expression = f"retrain-{definition.name}", definition.retraining.expression
+    if expression is None:
+        schedules.remove_schedule(name)
+        return
+    request = RetrainingRequested(
+        model=definition.name,
+        request=f"schedule-{SCHEDULED_TIME}",
+        reason=f"the schedule: {definition.retraining.schedule}",
+        by="schedule",
+    )
+    fact = {"detail-type": type(request).__name__, "detail": request.model_dump()}
+    schedules.ensure_schedule(name, expression, settings.start_run_arn, fact)
 
 
 def _reconcile_schedules(
