@@ -115,23 +115,18 @@ class Play:
         reasons = "; ".join(project.reasons) or f"{project.status}; {sent.rollout}"
         self.expect("the project is published", project.status == "published", reasons)
 
+    def send(self, which: str, progress: Progress) -> DropRecord:
+        """Drop a folder of the story, and follow it to its verdict."""
+        drop, _ = self._send(which, lambda drop, _: drop.state not in ("open", "sealed"), progress)
+        self.teller.fact("dropped", f"{which}: {drop.rows or 0:,} rows, {drop.state}")
+        return drop
+
     def drop(self, which: str, progress: Progress) -> tuple[DropRecord, RunRecord]:
         """Drop a folder of the story, and follow it to the verdict on the run it causes."""
-        name = drops.drop_name()
-        files = drops.collect([getattr(self.story, which)])
-        drops.send_drop(self.session, MODEL, name, files, progress=progress)
-
-        def until(journey: Journey, _: list[Moment]) -> bool:
-            return _run_of(journey, name) is not None
-
-        seen = wait_for(
-            lambda: drops.read_drop(self.session, MODEL, name),
-            f"drop {name} to be seen",
-            timeout=PATIENCE,
-            interval=self.session.environment.poll_seconds,
+        drop, journey = self._send(
+            which, lambda drop, journey: _run_of(journey, drop.drop) is not None, progress
         )
-        journey = self._follow(seen.first_seen_at, until, progress)
-        drop = next(d for d in journey.drops if d.drop == name)
+        name = drop.drop
         run = _run_of(journey, name)
         if run is None:
             raise FailedError(
@@ -141,6 +136,25 @@ class Play:
         self.teller.fact("trained", f"{run.run}: {run.job_seconds or 0:.1f} s in the job")
         self.teller.fact("compared", f"{run.run}: {numbers(run)}: {run.status}")
         return drop, run
+
+    def _send(
+        self, which: str, until: Callable[[DropRecord, Journey], bool], progress: Progress
+    ) -> tuple[DropRecord, Journey]:
+        name = drops.drop_name()
+        files = drops.collect([getattr(self.story, which)])
+        drops.send_drop(self.session, MODEL, name, files, progress=progress)
+        seen = wait_for(
+            lambda: drops.read_drop(self.session, MODEL, name),
+            f"drop {name} to be seen",
+            timeout=PATIENCE,
+            interval=self.session.environment.poll_seconds,
+        )
+
+        def reached(journey: Journey, _: list[Moment]) -> bool:
+            return until(_find(journey, name), journey)
+
+        journey = self._follow(seen.first_seen_at, reached, progress)
+        return _find(journey, name), journey
 
     def approve(self, run: RunRecord, progress: Progress) -> tuple[int, DeploymentRecord]:
         """Approve a run's package, follow its deployment, and see it live."""
@@ -230,6 +244,10 @@ class Play:
     def expect(self, text: str, holds: bool, evidence: str) -> None:
         """Note an expectation, whether it holds, and the evidence."""
         self.teller.expect(text, holds, evidence)
+
+
+def _find(journey: Journey, drop: str) -> DropRecord:
+    return next(each for each in journey.drops if each.drop == drop)
 
 
 def _run_of(journey: Journey, drop: str) -> RunRecord | None:

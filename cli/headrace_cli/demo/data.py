@@ -2,7 +2,7 @@
 
 import importlib.util
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +15,7 @@ from headrace_cli.inference import Row, read_rows
 
 MODEL = "credit-risk"
 _FILES = 4
-_LABEL = "defaulted"
+LABEL = "defaulted"
 _REQUESTS = 500
 _NEW_RANGE = "80K - 100K €"
 _POISON = b"PAR1 this was a spreadsheet once, before somebody renamed it PAR1"
@@ -32,7 +32,10 @@ class Story:
     flipped: Path
     third: Path
     fourth: Path
+    fifth: Path
     unseen: Path
+    moved: Path
+    later: Path
     poisoned: str
     changed: str
 
@@ -48,7 +51,8 @@ def prepare(folder: Path) -> Story:
         months = tool.months()
         first, second = folder / "first", folder / "second"
         damaged, flipped, unseen = folder / "damaged", folder / "flipped", folder / "unseen"
-        third, fourth = folder / "third", folder / "fourth"
+        third, fourth, fifth = folder / "third", folder / "fourth", folder / "fifth"
+        moved, later = folder / "moved", folder / "later"
         tool.write_drop(months[0:3], first, _FILES)
         tool.write_drop(months[3:6], second, _FILES)
         tool.write_drop(months[6:7], damaged, _FILES)
@@ -56,6 +60,10 @@ def prepare(folder: Path) -> Story:
         tool.write_drop(months[10:11], unseen, 1)
         tool.write_drop(months[11:12], third, 1)
         tool.write_drop(months[12:13], fourth, 1)
+        # In April 2019 the cars became dearer.
+        tool.write_drop(months[15:18], fifth, 1)
+        tool.write_drop(months[18:19], moved, 1)
+        tool.write_drop(months[19:20], later, 1)
     except tool.DataFetchError as error:
         raise FailedError(str(error), "python tools/data.py fetch") from error
     files = sorted(damaged.iterdir())
@@ -69,16 +77,26 @@ def prepare(folder: Path) -> Story:
     content[len(content) // 2] ^= 0xFF
     changed.write_bytes(content)
     return Story(
-        *(folder, first, second, damaged, flipped, third, fourth, unseen),
+        *(folder, first, second, damaged, flipped, third, fourth, fifth, unseen, moved, later),
         poisoned=poisoned.name,
         changed=changed.name,
     )
 
 
 def requests(story: Story) -> list[Row]:
-    """Return rows as customers send them: what the answer was, nobody knows yet."""
-    (path,) = collect([story.unseen]).values()
-    return [{k: v for k, v in row.items() if k != _LABEL} for row in read_rows(path)[:_REQUESTS]]
+    """Return rows as customers send them."""
+    return without_label(read_known(story.unseen)[:_REQUESTS])
+
+
+def read_known(folder: Path) -> list[Row]:
+    """Return the rows of a folder's only file, with how they turned out."""
+    (path,) = collect([folder]).values()
+    return read_rows(path)
+
+
+def without_label(rows: Sequence[Row]) -> list[Row]:
+    """Return rows as customers send them: how they turn out, nobody knows yet."""
+    return [{k: v for k, v in row.items() if k != LABEL} for row in rows]
 
 
 def requests_of_today(story: Story) -> list[Row]:
@@ -89,19 +107,21 @@ def requests_of_today(story: Story) -> list[Row]:
     ]
 
 
-def project(story: Story, name: str, changes: Mapping[str, tuple[str, str]]) -> Path:
-    """Write a version of the model's project in which `changes` replace a text of a file.
+def project(story: Story, name: str, changes: Mapping[str, Sequence[tuple[str, str]]]) -> Path:
+    """Write a version of the model's project in which `changes` replace texts of files.
 
     Raises:
         FailedError: a file lacks the text, so the story would be another.
     """
     folder = story.folder / name
     shutil.copytree(ROOT / "models" / MODEL, folder)
-    for file, (old, new) in changes.items():
+    for file, replacements in changes.items():
         content = (folder / file).read_text()
-        if old not in content:
-            raise FailedError(f"models/{MODEL}/{file} has no {old!r}, which the demo changes.")
-        (folder / file).write_text(content.replace(old, new))
+        for old, new in replacements:
+            if old not in content:
+                raise FailedError(f"models/{MODEL}/{file} has no {old!r}, which the demo changes.")
+            content = content.replace(old, new)
+        (folder / file).write_text(content)
     return folder
 
 

@@ -11,7 +11,7 @@ from types import FrameType
 
 from headrace_cli import local_aws
 from headrace_cli.commands.environment import bring_up
-from headrace_cli.demo import rollouts
+from headrace_cli.demo import rollouts, watching
 from headrace_cli.demo.chapters import Play
 from headrace_cli.demo.data import MODEL, prepare
 from headrace_cli.demo.telling import Chapter, Teller, document
@@ -28,6 +28,8 @@ CHAPTERS: dict[Chapter, Callable[[Play], None]] = {
     Chapter.FLIPPED: Play.flipped_drop,
     Chapter.CANARY: rollouts.canary,
     Chapter.ROLLBACK: rollouts.rollback,
+    Chapter.DRIFT: watching.drift,
+    Chapter.OUTCOMES: watching.late_outcomes,
 }
 
 

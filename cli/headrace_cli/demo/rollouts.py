@@ -28,7 +28,7 @@ def canary(play: Play) -> None:
     """(e) A good version takes over while customers ask, and nobody notices."""
     with play.teller.chapter_of("e", "a canary under live traffic") as step:
         before = rollout.live(play.session, MODEL)
-        play.publish(project(play.story, "easier", {"model.yaml": _EASIER}))
+        play.publish(project(play.story, "easier", {"model.yaml": [_EASIER]}))
         _, run = play.drop("third", step.update)
         with _traffic(play) as traffic:
             version, deployment = play.approve(run, step.update)
@@ -53,7 +53,7 @@ def rollback(play: Play) -> None:
     """(f) A version passes every test, and fails on what no test held."""
     with play.teller.chapter_of("f", "a version that fails on live traffic only") as step:
         before = play.served()
-        changes = {"model.yaml": _EASIER, "features.py": _CARELESS}
+        changes = {"model.yaml": [_EASIER], "features.py": [_CARELESS]}
         play.publish(project(play.story, "careless", changes))
         _, run = play.drop("fourth", step.update)
         play.expect("the gate let it pass", run.status == "better", run.status)

@@ -20,6 +20,8 @@ class Chapter(StrEnum):
     FLIPPED = "flipped"
     CANARY = "canary"
     ROLLBACK = "rollback"
+    DRIFT = "drift"
+    OUTCOMES = "outcomes"
 
 
 @dataclass(frozen=True)
