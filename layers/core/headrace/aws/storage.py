@@ -71,12 +71,10 @@ class Storage:
         Raises:
             ValueError: the object is larger.
         """
-        reply = self._s3.get_object(**location._arguments())
-        if reply["ContentLength"] > limit:
-            raise ValueError(
-                f"{location.uri} has {reply['ContentLength']} bytes, more than the {limit} expected"
-            )
-        return bytes(reply["Body"].read())
+        content = self._s3.get_object(**location._arguments())["Body"].read(limit + 1)
+        if len(content) > limit:
+            raise ValueError(f"{location.uri} has more than the {limit} bytes expected")
+        return bytes(content)
 
     def get_json(self, location: Location, limit: int = 16 << 20) -> Any:
         """Return a small object's JSON."""
