@@ -129,10 +129,15 @@ def _seen(
     if found is None:
         return
     report = Report.model_validate_json(found[0])
-    if live and report.package_version == live.package_version:
-        for each in report.monitors:
-            if each.monitor in kinds and each.verdict == "drifted":
-                yield f"{each.monitor}: {'; '.join(each.reasons[:_MOST_REASONS])}"
+    if live is None or report.package_version != live.package_version:
+        return
+    told: set[str] = set()
+    # All rows come before segments, which are told where all rows are well.
+    for each in sorted(report.monitors, key=lambda each: each.segment is not None):
+        if each.monitor in kinds and each.verdict == "drifted" and each.monitor not in told:
+            told.add(each.monitor)
+            where = f" where {each.segment.column} is {each.segment.value}" if each.segment else ""
+            yield f"{each.monitor}{where}: {'; '.join(each.reasons[:_MOST_REASONS])}"
 
 
 def _was_said(rings: list[str], earlier: list[RecoveryRecord]) -> bool:
