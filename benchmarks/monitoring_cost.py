@@ -1,0 +1,90 @@
+"""What monitoring costs on AWS a month: an estimate from published prices and a measured run time.
+
+python -m benchmarks.monitoring_cost [--seconds-per-million 60] [--memory-mb 1024]
+
+60 s for a million captured rows is the most that AddCaptures may take in a function of 1 GB;
+`python -m benchmarks.monitoring` measures it. Beside it, what Model Monitor's hourly processing
+jobs on an ml.m5.xlarge cost. Nothing here was measured on AWS.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+RUNS = 730  # hours of a month
+# US East (N. Virginia), USD, on demand, without the free tier, as published in 2024:
+# https://aws.amazon.com/lambda/pricing/ (x86), https://aws.amazon.com/step-functions/pricing/
+# (Standard), https://aws.amazon.com/s3/pricing/ (Standard), https://aws.amazon.com/cloudwatch/pricing/
+# (first 10,000 metrics, standard alarms), https://aws.amazon.com/sagemaker/pricing/ (Processing).
+GB_SECOND, INVOCATION, TRANSITION = 0.0000166667, 0.20 / 1e6, 0.025 / 1e3
+PUT, GET, STORED_GB = 0.005 / 1e3, 0.0004 / 1e3, 0.023
+METRIC, ALARM = 0.30, 0.10
+PROCESSING_HOUR = 0.23  # ml.m5.xlarge
+# How long a job of Model Monitor's Spark container is billed: an assumption, shortest and longest.
+PROCESSING_MINUTES = (3, 10)
+
+FILES = 60  # capture files an hour
+TRANSITIONS = 9  # statemachines/monitoring.asl.yaml, nothing to announce
+STEPS = 3  # AddCaptures, JoinOutcomes, JudgeWindow
+STEP_SECONDS = 3.0  # of those that do not read captures; local durations, with room
+MONITORS = 7  # two metrics and an alarm each, at most
+PARQUET_BYTES = 60  # a captured row of ten columns, once it is parquet
+KEPT_DAYS = 90
+
+
+@dataclass(frozen=True)
+class Month:
+    """USD a month, by service."""
+
+    lambda_: float
+    step_functions: float
+    s3: float
+    cloudwatch: float
+
+    @property
+    def total(self) -> float:
+        return self.lambda_ + self.step_functions + self.s3 + self.cloudwatch
+
+
+def ours(rows_an_hour: int, seconds_per_million: float, memory_mb: int) -> Month:
+    """Estimate hourly monitoring of one endpoint; run time grows with the rows."""
+    reading = rows_an_hour / 1e6 * seconds_per_million
+    seconds = reading + STEPS * STEP_SECONDS
+    objects = FILES * GET + 40 * GET + 8 * PUT
+    kept_gb = rows_an_hour * 24 * KEPT_DAYS * PARQUET_BYTES / 1e9
+    return Month(
+        RUNS * (seconds * memory_mb / 1024 * GB_SECOND + STEPS * INVOCATION),
+        RUNS * TRANSITIONS * TRANSITION,
+        RUNS * objects + kept_gb * STORED_GB,
+        MONITORS * (2 * METRIC + ALARM),
+    )
+
+
+def model_monitor(jobs: int, minutes: float) -> float:
+    """Estimate hourly processing jobs, alone."""
+    return RUNS * jobs * minutes / 60 * PROCESSING_HOUR
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds-per-million", type=float, default=60)
+    parser.add_argument("--memory-mb", type=int, default=1024)
+    arguments = parser.parse_args()
+    print("Estimates: published prices, local run times; not measured on AWS.")
+    print("| captured rows | Lambda | Step Functions | S3 | CloudWatch | USD a month |")
+    print("|---|---|---|---|---|---|")
+    for words, rows in (("100,000 a day", 100_000 // 24), ("1,000,000 an hour", 1_000_000)):
+        found = ours(rows, arguments.seconds_per_million, arguments.memory_mb)
+        print(
+            f"| {words} | {found.lambda_:.2f} | {found.step_functions:.2f} | {found.s3:.2f} "
+            f"| {found.cloudwatch:.2f} | {found.total:.2f} |"
+        )
+    for jobs, what in ((1, "data quality"), (2, "data and model quality")):
+        low, high = (model_monitor(jobs, minutes) for minutes in PROCESSING_MINUTES)
+        billed = " to ".join(map(str, PROCESSING_MINUTES))
+        print(f"| Model Monitor, {what}, jobs of {billed} min | | | | | {low:.0f} to {high:.0f} |")
+
+
+if __name__ == "__main__":
+    main()
