@@ -106,7 +106,7 @@ def describe(session: Session, activity: Activity) -> str:
     """Return one line about something that goes on: its state, its job's status and last words."""
     parts = [f"{activity.stage} {activity.subject}"]
     if activity.execution_arn:
-        parts.append(state_now(history(session, activity.execution_arn)) or "starting")
+        parts.append(_state(session, activity.execution_arn) or "starting")
     if activity.training_job:
         parts += _job(session, activity.training_job)
     return " · ".join(parts)
@@ -123,6 +123,16 @@ def job_log(session: Session, job: str, limit: int = 100) -> Iterator[str]:
             return
         raise
     yield from (event["message"].rstrip() for event in reply["events"][-limit:])
+
+
+def _state(session: Session, execution_arn: str) -> str:
+    try:
+        return state_now(history(session, execution_arn))
+    except ClientError as error:
+        # Runs and deployments are written down a moment before they are started.
+        if error_code(error) == "ExecutionDoesNotExist":
+            return ""
+        raise
 
 
 def _job(session: Session, job: str) -> list[str]:
