@@ -217,7 +217,8 @@ def decide(case: Situation, policy: Retraining) -> Decision:
     if not asks:
         return Decision(verdict="no", reasons=["nothing asks for a run"], answers=answers)
     against = _against(case, policy, asks)
-    reasons = [against.reason] if against else [ask.why for ask in asks]
+    # Alarms that rang at once ask for the same thing in the same words.
+    reasons = [against.reason] if against else list(dict.fromkeys(ask.why for ask in asks))
     told: Literal["trained", "refused", "waiting"] = against.answer if against else "trained"
     answers += [Answer(request=r.request, answer=told, reasons=reasons) for r in open_requests]
     return Decision(
