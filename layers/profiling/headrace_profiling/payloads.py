@@ -8,6 +8,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import duckdb
 
@@ -84,21 +85,49 @@ def rows(document: str, name: str) -> str:
     )
 
 
-def rows_of(payload: str, names: Sequence[str]) -> str | None:
+def rows_of(payload: str, names: Sequence[str]) -> str:
     """Return the rows of an unusual payload: JSON columns, or CSV with quotes or a header.
 
-    As in the tabular image, a first line of which half or more are column names is a header.
     Raises ValueError or csv.Error for what is neither.
     """
     if payload.lstrip()[:1] in ("{", "["):
         content = json.loads(payload)
-        columns = content.get("columns") if isinstance(content, dict) else None
-        if not isinstance(columns, dict):
-            return payload
-        cells = zip(*columns.values(), strict=True)
-        return json.dumps([dict(zip(columns, row, strict=True)) for row in cells])
+        return json.dumps(_transposed(content)) if _has_columns(content) else payload
+    return json.dumps(csv_rows(payload, names))
+
+
+def csv_rows(payload: str, names: Sequence[str]) -> list[Any]:
+    """Return the rows of CSV: objects if it has a header, else arrays.
+
+    As in the tabular image, a first line of which half or more are column names is a header. Raises
+    csv.Error or ValueError for what is no CSV.
+    """
     lines = [line for line in csv.reader(io.StringIO(payload, newline=""), strict=True) if line]
     values = [[cell if cell != "" else None for cell in line] for line in lines]
     if lines and names and 2 * sum(cell in names for cell in lines[0]) >= len(lines[0]):
-        return json.dumps([dict(zip(lines[0], row, strict=True)) for row in values[1:]])
-    return json.dumps(values)
+        return [dict(zip(lines[0], row, strict=True)) for row in values[1:]]
+    return values
+
+
+def rows_in(payload: str, name: str) -> list[Any]:
+    """Return the rows of JSON or JSON lines, as `document` and `rows` do. Raises ValueError."""
+    try:
+        content = json.loads(payload)
+    except ValueError:
+        content = [json.loads(line) for line in payload.splitlines() if line.strip()]
+    if _has_columns(content):
+        return _transposed(content)
+    is_object = isinstance(content, dict)
+    inside = content.get(name, content) if is_object else content
+    if not isinstance(inside, list):
+        return [inside]
+    return inside if is_object or not inside or isinstance(inside[0], list | dict) else [inside]
+
+
+def _has_columns(content: Any) -> bool:
+    return isinstance(content, dict) and isinstance(content.get("columns"), dict)
+
+
+def _transposed(content: dict[str, Any]) -> list[Any]:
+    columns = content["columns"]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

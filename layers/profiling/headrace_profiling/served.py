@@ -19,18 +19,19 @@ import duckdb
 from headrace_profiling import payloads
 from headrace_profiling.engine import identifier, literal
 from headrace_profiling.measure import TEXT_OF_BOOLEANS, TEXT_OF_NUMBERS, TEXT_OF_TIMES, measure
+from headrace_profiling.pieces import LONGEST, in_pieces
 from headrace_profiling.profiles import Profile
 
 Span = tuple[datetime, datetime | None]
 """From a time until before another; None: until now."""
 
-# SageMaker takes 6 MB of a request ("InvokeEndpoint"); base64, or escapes in JSON, make it more.
-_LINE_BYTES = 32 << 20
+_ROW_GROUP_BYTES = 8 << 20  # of records, which are JSON still
 _MOST_COLUMNS = 1000
 _SIDE = "STRUCT(data VARCHAR, encoding VARCHAR)"
 _COLUMNS = (
     f"{{captureData: 'STRUCT(endpointInput {_SIDE}, endpointOutput {_SIDE})', "
-    "eventMetadata: 'STRUCT(eventId VARCHAR, inferenceTime VARCHAR, inferenceId VARCHAR)'}"
+    "eventMetadata: 'STRUCT(eventId VARCHAR, inferenceTime VARCHAR, inferenceId VARCHAR)', "
+    "firstRow: 'BIGINT', problem: 'VARCHAR'}"
 )
 _READ_AS = {
     "string": "string",
@@ -84,7 +85,7 @@ def read_served(
 
     `files` are JSON lines with the time of each, for records that do not tell theirs. `row` is the
     position in the request, `at` the time in UTC, `score` a double; label and inputs are texts, as
-    they were sent.
+    they were sent. Files of large records are cut, in place, so that they take no more memory.
 
     Raises duckdb.Error when a file cannot be read, or the engine's memory does not suffice.
     """
@@ -92,7 +93,13 @@ def read_served(
     # An order nobody needs would cost memory.
     connection.execute("SET preserve_insertion_order = false")
     once = target.with_suffix(".records")
-    connection.execute(f"COPY ({_records(files, wanted)}) TO {literal(str(once))} (FORMAT parquet)")
+    pieces = {
+        piece: time for path, time in files.items() for piece in in_pieces(path, [*wanted.inputs])
+    }
+    connection.execute(
+        f"COPY ({_records(pieces, wanted)}) TO {literal(str(once))} "
+        f"(FORMAT parquet, ROW_GROUP_SIZE_BYTES {_ROW_GROUP_BYTES})"
+    )
     records = f"read_parquet({literal(str(once))})"
     try:
         good = f"FROM {records} WHERE problem IS NULL"
@@ -146,28 +153,36 @@ def profile_served(
 
 
 def _records(files: Mapping[Path, datetime], wanted: Wanted) -> str:
-    """Return the SQL of records that count: id, moment, kept, problem, ins and outs (lists)."""
+    """Return the SQL of all records: id, moment, kept, problem, ins and outs (lists).
+
+    What does not count has nulls. Nothing is filtered or joined here: DuckDB would put what is left
+    of many batches into one, and JSON of a large batch takes too much memory.
+    """
     paths = "[" + ", ".join(literal(str(path)) for path in files) + "]"
-    times = ", ".join(f"({literal(str(path))}, {_time(at)})" for path, at in files.items())
+    times = " ".join(f"WHEN {literal(str(path))} THEN {_time(at)}" for path, at in files.items())
     own = [f"coalesce(starts_with(m.inferenceId, {literal(start)}), false)" for start in wanted.own]
     captured = (
-        "SELECT c, m, c.endpointInput AS request, c.endpointOutput AS answer, "
-        "TRY_CAST(m.inferenceTime AS TIMESTAMP) AS told, coalesce(told, file_time) AS moment "
-        "FROM (SELECT filename, captureData AS c, eventMetadata AS m FROM "
-        f"read_json({paths}, format = 'newline_delimited', ignore_errors = true, filename = true, "
-        f"maximum_object_size = {_LINE_BYTES}, columns = {_COLUMNS})) "
-        f"JOIN (VALUES {times}) AS times(filename, file_time) USING (filename) "
-        f"WHERE NOT ({' OR '.join(own) or 'false'})"
+        "SELECT captureData AS c, eventMetadata AS m, problem AS found, "
+        "coalesce(firstRow, 0) AS first_row, "
+        "TRY_CAST(eventMetadata.inferenceTime AS TIMESTAMP) AS told, "
+        f"coalesce(told, CASE filename {times} END) AS moment "
+        f"FROM read_json({paths}, format = 'newline_delimited', ignore_errors = true, "
+        f"filename = true, maximum_object_size = {2 * LONGEST}, columns = {_COLUMNS})"
     )
     placed = (
-        f"SELECT *, {_inside('moment', wanted.within)} AS kept, "
-        f"{payloads.text('request')} AS asked, {payloads.text('answer')} AS told_back "
-        f"FROM ({captured}) "
-        f"WHERE {_inside('moment', [*wanted.within, *wanted.left_out])}"
+        f"SELECT *, NOT ({' OR '.join(own) or 'false'}) AND "
+        f"{_inside('moment', [*wanted.within, *wanted.left_out])} AS counts, "
+        f"CASE WHEN counts THEN {_inside('moment', wanted.within)} END AS kept, "
+        "CASE WHEN counts THEN c.endpointInput END AS request, "
+        f"CASE WHEN counts THEN c.endpointOutput END AS answer FROM ({captured})"
+    )
+    texts = (
+        f"SELECT *, {payloads.text('request')} AS asked, {payloads.text('answer')} AS told_back "
+        f"FROM ({placed})"
     )
     read = (
         f"SELECT *, {payloads.document('asked', 'request.encoding', list(wanted.inputs))} AS i, "
-        f"{payloads.document('told_back', 'answer.encoding', ())} AS o FROM ({placed})"
+        f"{payloads.document('told_back', 'answer.encoding', ())} AS o FROM ({texts})"
     )
     valid = "SELECT *, TRY_CAST(i AS JSON) AS input, TRY_CAST(o AS JSON) AS output "
     # A header may come before answers in CSV.
@@ -180,11 +195,13 @@ def _records(files: Mapping[Path, datetime], wanted: Wanted) -> str:
     )
     return (
         f"SELECT coalesce(m.inferenceId, m.eventId) AS id, moment, kept, {_PROBLEM} AS problem, "
-        f"ins, outs FROM ({listed})"
+        f"first_row, ins, outs FROM ({listed})"
     )
 
 
 _PROBLEM = """CASE
+    WHEN NOT counts THEN NULL
+    WHEN found IS NOT NULL THEN found
     WHEN c IS NULL OR m IS NULL OR coalesce(m.inferenceId, m.eventId) IS NULL
         THEN 'it is no captured record'
     WHEN told IS NULL THEN 'it tells no time'
@@ -251,7 +268,7 @@ def _rows(good: str, names: Mapping[str, str], paths: Sequence[tuple[str, str]])
         "WHEN 'ARRAY' THEN json_extract_string(out, ['/0', '/1']) "
         "ELSE [out->>'$', NULL] END AS answer FROM ("
         "SELECT id, moment, unnest(ins) AS item, unnest(outs) AS out, "
-        f"generate_subscripts(ins, 1) - 1 AS row {good}))"
+        f"first_row + generate_subscripts(ins, 1) - 1 AS row {good}))"
     )
 
 

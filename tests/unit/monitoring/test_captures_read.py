@@ -32,7 +32,7 @@ def line(request, answer, encoding="JSON", at=BASE, **metadata):
 
 @pytest.fixture(scope="module")
 def connection(tmp_path_factory):
-    engine = Engine(tmp_path_factory.mktemp("spill"), 256, 1)
+    engine = Engine(tmp_path_factory.mktemp("spill"), 400, 2)
     with engine.session() as opened:
         yield opened
     engine.close()
@@ -191,3 +191,23 @@ def test_the_profile_is_that_of_a_typed_table(read, connection, tmp_path):
     assert list(chosen.columns["sound"].categories.items()) == [("true", 20)]
     assert profile_served(connection, served, wanted, ("amount", "1"))[0].rows == 1
     assert profile_served(connection, served, wanted, ("gone", "1"))[0].rows == 0
+
+
+def test_large_requests_are_read_in_parts_within_the_same_memory(read):
+    rows = [(n, "x" * 990, True) for n in range(5000)]
+    answer = json.dumps({"predictions": [n for n, *_ in rows]})
+    large = line(json.dumps(objects(rows)), answer)
+    served, found, _ = read(
+        *[large] * 4,
+        line("\n".join(f"{n},{t},1" for n, t, _ in rows), "\n".join(map(str, range(5000))), "CSV"),
+        line(json.dumps(objects()), TWO),
+        line(json.dumps(objects(rows)), TWO),
+        line(json.dumps(objects([(1, "x" * 2_000_000, True)])), "[1]"),
+    )
+    assert served.rows == 5 * 5000 + 2
+    assert served.unreadable == {
+        "it has rows of more than 524288 bytes": 1,
+        "its answer has another number of rows than its request": 1,
+    }
+    assert {row[1] for row in found} == set(range(5000))
+    assert all(row[3] == row[1] == int(row[5]) for row in found if row[3] not in (0.25, 1.0))
