@@ -21,14 +21,13 @@ GB_SECOND, INVOCATION, TRANSITION = 0.0000166667, 0.20 / 1e6, 0.025 / 1e3
 PUT, GET, STORED_GB = 0.005 / 1e3, 0.0004 / 1e3, 0.023
 METRIC, ALARM = 0.30, 0.10
 PROCESSING_HOUR = 0.23  # ml.m5.xlarge
-# How long a job of Model Monitor's Spark container is billed: an assumption, shortest and longest.
-PROCESSING_MINUTES = (3, 10)
+PROCESSING_MINUTES = 5  # that a job is billed: an assumption, it is up to the data
 
 FILES = 60  # capture files an hour
-TRANSITIONS = 9  # statemachines/monitoring.asl.yaml, nothing to announce
+TRANSITIONS = 7  # statemachines/monitoring.asl.yaml, nothing to announce
 STEPS = 3  # AddCaptures, JoinOutcomes, JudgeWindow
 STEP_SECONDS = 3.0  # of those that do not read captures; local durations, with room
-MONITORS = 7  # two metrics and an alarm each, at most
+MONITORS = 4  # that are on by default; two metrics and an alarm each
 PARQUET_BYTES = 60  # a captured row of ten columns, once it is parquet
 KEPT_DAYS = 90
 
@@ -61,9 +60,9 @@ def ours(rows_an_hour: int, seconds_per_million: float, memory_mb: int) -> Month
     )
 
 
-def model_monitor(jobs: int, minutes: float) -> float:
+def model_monitor(monitors: int) -> float:
     """Estimate hourly processing jobs, alone."""
-    return RUNS * jobs * minutes / 60 * PROCESSING_HOUR
+    return RUNS * monitors * PROCESSING_MINUTES / 60 * PROCESSING_HOUR
 
 
 def main() -> None:
@@ -80,10 +79,9 @@ def main() -> None:
             f"| {words} | {found.lambda_:.2f} | {found.step_functions:.2f} | {found.s3:.2f} "
             f"| {found.cloudwatch:.2f} | {found.total:.2f} |"
         )
-    for jobs, what in ((1, "data quality"), (2, "data and model quality")):
-        low, high = (model_monitor(jobs, minutes) for minutes in PROCESSING_MINUTES)
-        billed = " to ".join(map(str, PROCESSING_MINUTES))
-        print(f"| Model Monitor, {what}, jobs of {billed} min | | | | | {low:.0f} to {high:.0f} |")
+    for monitors in (1, MONITORS):
+        words = f"Model Monitor's jobs alone, {monitors} x {PROCESSING_MINUTES} min an hour"
+        print(f"| {words} | | | | | {model_monitor(monitors):.2f} |")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 # ruff: noqa: S608
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import duckdb
@@ -16,7 +17,7 @@ from headrace_profiling.columns import ColumnProfile
 from headrace_profiling.engine import identifier
 from headrace_profiling.numbers import Numbers
 from headrace_profiling.profiles import Profile
-from headrace_profiling.running import RunningNumbers
+from headrace_profiling.running import MOST_SLOTS, RunningNumbers
 from headrace_profiling.texts import RunningTexts
 
 # What a column is measured as, beyond the logical types: text that may hold numbers or times.
@@ -24,12 +25,14 @@ TEXT_OF_NUMBERS = "text of numbers"
 TEXT_OF_TIMES = "text of times"
 TEXT_OF_BOOLEANS = "text of booleans"
 _LARGE_BLOCK = 31 << 20
+_ALL_SLOTS = 1 << 24  # of all columns' tables, 128 MB
 
 
 @dataclass
 class _Measured:
     """One column while it is read."""
 
+    numbers: RunningNumbers
     texts: RunningTexts
     number: str | None = None  # SQL of a DOUBLE, null where the value is no number
     text: str | None = None  # SQL of a VARCHAR, null where the value is no text
@@ -37,7 +40,6 @@ class _Measured:
     number_kind: str | None = None  # None: integers are told from numbers by their values
     text_kind: str = "string"
     rows: int = 0
-    numbers: RunningNumbers = field(default_factory=RunningNumbers)
 
     def selected(self) -> list[str]:
         """Return the SQL of the columns that `add` takes."""
@@ -96,10 +98,12 @@ def measure(
     Raises duckdb.Error when the table cannot be read to its end.
     """
     hasher, hashes = _hashes(connection)
-    measured = {
-        name: _measured(identifier(name), type_, RunningTexts(hasher, hashes))
-        for name, type_ in columns.items()
-    }
+    slots = min(MOST_SLOTS, _ALL_SLOTS // max(1, len(columns)))
+    measured = {}
+    for name, type_ in columns.items():
+        texts = RunningTexts(hasher, hashes if type_ == "boolean" else {})
+        numbers = RunningNumbers(all_whole=type_ == "integer", slots=slots)
+        measured[name] = _measured(identifier(name), type_, numbers, texts)
     selected = [sql for column in measured.values() for sql in column.selected()]
     rows = 0
     # glibc gives memory back to the system, page by page, beyond twice the largest block that was
@@ -114,24 +118,24 @@ def measure(
     return Profile(rows, {name: column.profile() for name, column in measured.items()})
 
 
-def _measured(column: str, type_: str, texts: RunningTexts) -> _Measured:
+def _measured(column: str, type_: str, numbers: RunningNumbers, texts: RunningTexts) -> _Measured:
+    measured = partial(_Measured, numbers, texts)
     if type_ in {"integer", "number"}:
-        numbers = RunningNumbers(all_whole=type_ == "integer")
-        return _Measured(texts, f"{column}::DOUBLE", number_kind=type_, numbers=numbers)
+        return measured(f"{column}::DOUBLE", number_kind=type_)
     if type_ in {"date", "timestamp"}:
-        return _Measured(texts, _seconds(column), number_kind=type_)
+        return measured(_seconds(column), number_kind=type_)
     if type_ == "boolean":
-        return _Measured(texts, flag=column, text_kind="boolean")
+        return measured(flag=column, text_kind="boolean")
     if type_ == TEXT_OF_BOOLEANS:
-        return _Measured(texts, text=f"lower({column})", text_kind="boolean")
+        return measured(text=f"lower({column})", text_kind="boolean")
     if type_ == TEXT_OF_NUMBERS:
         number = f"TRY_CAST({column} AS DOUBLE)"
-        return _Measured(texts, number, f"CASE WHEN {number} IS NULL THEN {column} END")
+        return measured(number, f"CASE WHEN {number} IS NULL THEN {column} END")
     if type_ == TEXT_OF_TIMES:
         time = f"TRY_CAST({column} AS TIMESTAMP)"
         rest = f"CASE WHEN {time} IS NULL THEN {column} END"
-        return _Measured(texts, _seconds(time), rest, number_kind="timestamp")
-    return _Measured(texts, text=f"{column}::VARCHAR")
+        return measured(_seconds(time), rest, number_kind="timestamp")
+    return measured(text=f"{column}::VARCHAR")
 
 
 def _present(column: Column, type_: npt.DTypeLike) -> npt.NDArray[Any]:

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from headrace_profiling.histogram import Histogram, Ints, ordered_bits
 from headrace_profiling.sketches import Distinct, RunningDistinct
 
-_PART = 1 << 17  # values looked at together: what is computed of them stays in the cache
-_SLOTS = 1 << 18  # of a table, 2 MB
+MOST_SLOTS = 1 << 18  # of a table, 2 MB
+_PART = 1 << 16  # values looked at together: what is computed of them stays in the cache
 _CENTRE = 1024
 _LARGE = 1e300
 _CENTRE_BITS = 24  # times a count below 2^29 it is a float64 without rounding
@@ -25,7 +25,7 @@ _NONE: Ints = np.empty(0, np.int64)
 class RunningNumbers:
     """Counts and moments so far, named as in `Numbers`; `finish` gives the rest."""
 
-    def __init__(self, all_whole: bool = False) -> None:
+    def __init__(self, all_whole: bool = False, slots: int = MOST_SLOTS) -> None:
         """Begin; `all_whole` says that no value will have a fraction."""
         self._all_whole = all_whole
         self.nans = self.infinities = self.whole = self.count = 0
@@ -33,7 +33,7 @@ class RunningNumbers:
         self.maximum: float | None = None
         self.total = (0.0, 0.0)
         self.squares = 0.0
-        self._bins = RunningBins()
+        self._bins = RunningBins(slots)
         self._distinct = RunningDistinct()
 
     def add(self, values: npt.NDArray[np.float64]) -> "RunningNumbers":
@@ -97,7 +97,8 @@ class RunningBins:
     values ever counted are in the table without loss, they are their own list of distinct values.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
         self._bins = Histogram.empty()
         self._table: Ints | None = None
         self._first = self._shift = 0
@@ -151,7 +152,7 @@ class RunningBins:
         around = high - low + 1
         for margin in (around, around // 8, 0):
             slots = around + 2 * margin
-            if slots <= _SLOTS:
+            if slots <= self._slots:
                 self._table = np.zeros(slots, np.int64)
                 self._first, self._shift = low - margin, self._bins.shift + spare
                 return

@@ -192,7 +192,7 @@ class RunningTexts:
         if not self._found.frequent.complete or len(self._hashes) > MOST_CATEGORIES:
             self._gather()
             self._hashes = {}
-        elif len(self._hashes) > known:
+        elif self._table is None or len(self._hashes) > known:
             self._gather()
             self._make_room()
 
