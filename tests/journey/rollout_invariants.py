@@ -142,7 +142,7 @@ def _hold_of_approvals(world: Rollouts, facts: Facts) -> None:
     if live is None or live.paused:
         return
     known = {d.deployment for d in facts.deployments}
-    for version in world.approvals:
+    for version in set(world.approvals) - {live.package_version}:
         package: Package = world.package(version)
         if package.approval != "Approved" or package.changed_at <= str(live.live_since):
             continue

@@ -50,24 +50,24 @@ BUSY = [
     rule("sagemaker", "CreateEndpoint", 4, throttle()),
     rule("sagemaker", "DescribeEndpoint", 4, throttle()),
     rule("dynamodb", "UpdateItem", 2, throttle("ProvisionedThroughputExceededException")),
-    rule("monitoring", "PutMetricAlarm", 2, throttle()),
+    rule("cloudwatch", "PutMetricAlarm", 2, throttle()),
     rule("s3", "GetObject", 2, throttle("SlowDown")),
-    rule("states", "StartExecution", 1, throttle()),
+    rule("stepfunctions", "StartExecution", 1, throttle()),
     rule("events", "PutEvents", 1, throttle()),
 ]
 BROKEN = [
     rule("sagemaker", "DescribeEndpoint", 2, RESET),
     rule("dynamodb", "GetItem", 2, RESET),
-    rule("monitoring", "DescribeAlarms", 1, RESET),
+    rule("cloudwatch", "DescribeAlarms", 1, RESET),
     rule("s3", "GetObject", 1, RESET),
 ]
 SILENT = [
     rule("sagemaker", "UpdateEndpoint", 1, LOST),
     rule("dynamodb", "UpdateItem", 3, LOST),
     rule("dynamodb", "PutItem", 1, LOST),
-    rule("monitoring", "PutMetricAlarm", 1, LOST),
-    rule("states", "StartExecution", 1, LOST),
-    rule("states", "SendTaskSuccess", 1, LOST),
+    rule("cloudwatch", "PutMetricAlarm", 1, LOST),
+    rule("stepfunctions", "StartExecution", 1, LOST),
+    rule("stepfunctions", "SendTaskSuccess", 1, LOST),
 ]
 
 

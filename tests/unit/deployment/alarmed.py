@@ -19,7 +19,7 @@ class Alarmed:
     def put_composite_alarm(self, AlarmName: str, AlarmRule: str, **_: Any) -> None:  # noqa: N803 — boto3's
         named = set(re.findall(r'ALARM\("([^"]+)"\)', AlarmRule))
         assert named <= set(self.states), "CloudWatch refuses a rule over missing alarms"
-        self.put_metric_alarm(AlarmName)
+        self.put_metric_alarm(AlarmName, AlarmRule=AlarmRule)
 
     def delete_alarms(self, AlarmNames: list[str]) -> None:  # noqa: N803 — boto3's
         for name in AlarmNames:

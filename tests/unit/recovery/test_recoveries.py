@@ -7,6 +7,7 @@ import pytest
 
 from headrace.aws.recoveries import Recoverer, RemedyRequest, RemedyVerdict, choose_remedy
 from headrace.aws.storage import Location
+from headrace.deployment.alarms import Alarms, build_composite_alarm
 from headrace.monitoring.layout import latest_report_key
 from headrace.monitoring.report import MonitorReport, Report
 from headrace.projects import archive_key, build_archive
@@ -25,6 +26,7 @@ class Recovering:
         self.here = here
         self.alarmed = Alarmed()
         self.alarmed.states[f"{ENDPOINT}/server-errors"] = "ALARM"
+        self.watch(Alarms())
         self.first, self.second = register(here), register(here)
         lived(here, self.first, 1)
         lived(here, self.second, 2)
@@ -33,6 +35,12 @@ class Recovering:
         self.endpoint = Endpoint()
         self.endpoint.status, self.endpoint.config = "InService", "config-v2"
         here.sagemaker.describe_endpoint = self.endpoint.describe_endpoint
+
+    def watch(self, alarms: Alarms) -> None:
+        """Leave the alarm that a deployment leaves."""
+        composite = build_composite_alarm(alarms, endpoint=ENDPOINT, tags=[])
+        assert composite is not None
+        self.alarmed.put_composite_alarm(**composite)
 
     def ring(
         self, at: str = "12:00", execution: str = "e1", alarm: str = f"{ENDPOINT}/unhealthy"
@@ -90,6 +98,18 @@ def test_ten_times_on_and_off_is_one_rollback(recovering: Recovering) -> None:
     assert remedies == ["roll back", "wait"] + ["none"] * 8
     told = [" ".join(record.reasons) for record in recovering.records()]
     assert sorted("the cooldown is 6 h" in each for each in told) == [False, True]
+
+
+def test_what_rings_is_what_the_endpoint_has_whatever_was_published_since(
+    recovering: Recovering,
+) -> None:
+    """The published project watches server errors; the deployed one watched an alarm of its own."""
+    recovering.alarmed.states |= {"mine": "ALARM", f"{ENDPOINT}/server-errors": "OK"}
+    recovering.watch(Alarms(server_errors=None, names=["mine"]))
+    verdict = recovering.ring()
+    assert verdict.remedy == "roll back"
+    assert verdict.chosen is not None
+    assert verdict.chosen.alarms == ["mine"]
 
 
 def test_an_endpoint_that_serves_something_else_is_left_alone(recovering: Recovering) -> None:

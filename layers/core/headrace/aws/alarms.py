@@ -9,12 +9,13 @@ VERSION_DIMENSION = "Version"
 
 
 class AlarmState(NamedTuple):
-    """An alarm as CloudWatch has it."""
+    """An alarm as CloudWatch has it; a composite one has a rule."""
 
     name: str
     state: str
     reason: str
     dimensions: Mapping[str, str]
+    rule: str = ""
 
 
 def describe_alarms(names: Iterable[str], cloudwatch: Any) -> list[AlarmState]:
@@ -31,6 +32,7 @@ def describe_alarms(names: Iterable[str], cloudwatch: Any) -> list[AlarmState]:
             alarm["StateValue"],
             alarm.get("StateReason", ""),
             {each["Name"]: each["Value"] for each in alarm.get("Dimensions", [])},
+            alarm.get("AlarmRule", ""),
         )
         for alarm in (*reply.get("MetricAlarms", []), *reply.get("CompositeAlarms", []))
     ]

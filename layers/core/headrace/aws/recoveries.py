@@ -12,8 +12,13 @@ from headrace.aws.endpoints import describe_endpoint, find_endpoint
 from headrace.aws.ledger import Ledger
 from headrace.aws.projects import find_model, load_definition
 from headrace.aws.storage import Location, Storage
-from headrace.definition import ModelDefinition
-from headrace.deployment.alarms import MONITORS, alarm_name, composite_name, kind_of, watched
+from headrace.deployment.alarms import (
+    MONITORS,
+    alarm_name,
+    composed_of,
+    composite_name,
+    kind_of,
+)
 from headrace.events import RemedyChosen, RetrainingRequested
 from headrace.monitoring.layout import latest_report_key
 from headrace.monitoring.report import Report
@@ -87,7 +92,7 @@ def choose_remedy(request: RemedyRequest, aws: Recoverer) -> RemedyVerdict:
         return RemedyVerdict(remedy="none")
     live = find_endpoint(aws.ledger, endpoint)
     definition = load_definition(aws.storage, aws.settings, model.model, model.project_version)
-    rings = _ringing(endpoint, definition, live, aws)
+    rings = _ringing(endpoint, live, aws)
     earlier = list(aws.ledger.query(RecoveryRecord, model_partition(model.model), "recovery#"))
     name = recovery_id(alarm.alarmName, alarm.state.timestamp)
     before = next((each for each in earlier if each.recovery == name), None)
@@ -108,11 +113,14 @@ def _find_model(endpoint: str, aws: Recoverer) -> ModelRecord | None:
     return model if model and model.endpoint == endpoint else None
 
 
-def _ringing(
-    endpoint: str, definition: ModelDefinition, live: EndpointRecord | None, aws: Recoverer
-) -> list[str]:
-    alarms = definition.deployment.alarms
-    names = [alarm_name(endpoint, kind) for kind in watched(alarms)] + alarms.names
+def _ringing(endpoint: str, live: EndpointRecord | None, aws: Recoverer) -> list[str]:
+    """Return what rings of the alarms that the endpoint has.
+
+    Those are its last deployment's, whatever was published since: the composite's rule knows them.
+    """
+    composites = describe_alarms([composite_name(endpoint)], aws.cloudwatch)
+    names = [name for each in composites for name in composed_of(each.rule)]
+    names.append(alarm_name(endpoint, "traffic"))
     found = [each.name for each in describe_alarms(names, aws.cloudwatch) if each.state == "ALARM"]
     version = live.package_version if live else None
     return found + ringing_monitors(endpoint, version, aws.cloudwatch)

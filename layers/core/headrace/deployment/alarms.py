@@ -5,6 +5,7 @@ Metrics: "Metrics for monitoring Amazon SageMaker AI with Amazon CloudWatch". Th
 error (nobody asked), except for traffic, whose absence is the very thing it watches.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, get_args
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from headrace.monitoring.report import Monitor
 from headrace.sections import Section
 
 Request = dict[str, Any]
+_IN_RULE = re.compile(r'ALARM\("([^"]+)"\)')
 Kind = Literal["server-errors", "client-errors", "latency", "traffic", "own"]
 MONITORS: tuple[Monitor, ...] = get_args(Monitor)
 """Each has an alarm while it is switched on, of the version that serves."""
@@ -131,6 +133,11 @@ def build_composite_alarm(
         "AlarmRule": " OR ".join(f'ALARM("{name}")' for name in names),
         "Tags": tags,
     }
+
+
+def composed_of(rule: str) -> list[str]:
+    """Return the names in the rule of a composite alarm that `build_composite_alarm` made."""
+    return _IN_RULE.findall(rule)
 
 
 def watched(alarms: Alarms) -> list[Kind]:
