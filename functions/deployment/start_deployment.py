@@ -12,9 +12,9 @@ from headrace.aws.bus import Bus
 from headrace.aws.clients import client
 from headrace.aws.deployments import (
     StartDeploymentSettings,
-    note_refusal,
     queue_deployment,
     request_deployment,
+    tell_refusal,
 )
 from headrace.aws.executions import Executions
 from headrace.aws.ledger import Ledger
@@ -40,9 +40,7 @@ def handler(event: PackageStateChange, _context: LambdaContext) -> dict[str, str
         logger.info("Ignored: calls for no deployment, or paused", package=event.ModelPackageArn)
         return {}
     if isinstance(request, DeploymentRecord):
-        refusal = note_refusal(request, ledger)
-        if refusal:
-            Bus.of(here.bus).announce(refusal)
+        tell_refusal(request, ledger, Bus.of(here.bus))
         logger.warning("Nothing to go back to", package=event.ModelPackageArn)
         return {"refused": request.deployment}
     executions = Executions.of(here.state_machine_arn)

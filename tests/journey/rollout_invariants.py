@@ -66,6 +66,8 @@ def _hold_of(each: DeploymentRecord, facts: Facts, world: Rollouts) -> None:
         assert world.kinds[version] != "wrong", f"it answers wrongly: {each}"
     if each.status == "failed":  # what is to blame is known
         blamed = each.deployment in world.stopped or world.kinds[version] in ("wrong", "broken")
+        # What was to be brought back was rejected while it was.
+        blamed |= version in world.rejections and "Rejected meanwhile" in each.reasons[0]
         assert blamed, f"it failed of itself: {each}"
     if each.status == "rolled back":
         later = [

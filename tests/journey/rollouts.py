@@ -77,12 +77,16 @@ class Rollouts(Journey):
 
     # What people do.
 
-    def register(self, kind: Kind, **deployment: Any) -> int:
-        """Leave behind what a run leaves that made a candidate; return its version."""
+    def register(self, kind: Kind, broken_if: str = "", **deployment: Any) -> int:
+        """Leave behind what a run leaves that made a candidate; return its version.
+
+        `broken_if` names a file: while it is there, no container of the version starts.
+        """
         name = f"{self.model}-run-{len(self.kinds) + 1}"
         folder = RunFolder(self.session.stack.artifacts_bucket, self.model, name)
         prediction = _OTHER if kind == "wrong" else PREDICTION
-        artifact = _archive({"run": name, "broken": kind == "broken", "prediction": prediction})
+        says = {"run": name, "broken": kind == "broken", "broken_if": broken_if}
+        artifact = _archive({**says, "prediction": prediction})
         sha256 = hashlib.sha256(artifact).hexdigest()
         smoke = {"instances": [{"a": 1}], "predictions": [PREDICTION], "tolerance": 1e-6}
         model = folder.uri("output/model.tar.gz")
@@ -119,7 +123,7 @@ class Rollouts(Journey):
         arn = str(self.client("sagemaker").create_model_package(**request)["ModelPackageArn"])
         self.session.ledger.put(run.model_copy(update={"package_arn": arn}))
         if kind == "tampered":
-            self._put(model, _archive({"run": name, "broken": False, "prediction": _OTHER}))
+            self._put(model, _archive({**says, "prediction": _OTHER}))
         version = int(arn.rpartition("/")[2])
         self.kinds[version], self.arns[version] = kind, arn
         return version

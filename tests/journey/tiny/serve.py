@@ -1,7 +1,7 @@
 """A serving container for versions that cost no training: it answers as `says.json` says.
 
-`broken`: it never starts. `prediction`: its answer to every row. A body that contains `crash` ends
-it, `fail` is a 500, and `slow` is answered after half a second.
+`broken`: it never starts, nor while the file `broken_if` is there. `prediction`: its answer to
+every row. A body that contains `crash` ends it, `fail` is a 500, `slow` takes half a second.
 """
 
 import json
@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 says = json.loads(Path(os.environ["SAGEMAKER_BASE_DIR"], "model", "says.json").read_text())
-if says["broken"]:
+if says["broken"] or Path(says["broken_if"] or "/none").exists():
     sys.exit(5)
 
 

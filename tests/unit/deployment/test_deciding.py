@@ -9,15 +9,15 @@ from botocore.exceptions import EndpointConnectionError
 from headrace.aws.deployment_reconciliation import DeploymentReconciler
 from headrace.aws.deployments import (
     DeploymentRequest,
-    note_refusal,
     queue_deployment,
     request_deployment,
+    tell_refusal,
 )
 from headrace.aws.endpoints import EndpointRequest, find_endpoint
 from headrace.aws.guarding import guard_endpoint
 from headrace.deployment.alarms import Alarms
 from headrace.deployment.checks import superseding
-from headrace.errors import DeploymentError
+from headrace.errors import AnnouncementError, DeploymentError
 from headrace.events import Event
 from headrace.records import DeploymentRecord, Key, model_partition
 from headrace.registry import Package
@@ -75,10 +75,15 @@ def test_with_nothing_to_go_back_to_people_are_told(here: World) -> None:
     record = asked(here, arn)
     assert isinstance(record, DeploymentRecord)
     assert f"delete the endpoint {ENDPOINT}" in record.reasons[0]
-    refusal = note_refusal(record, here.ledger)
-    assert refusal is not None
-    assert refusal.reasons == record.reasons
-    assert note_refusal(asked(here, arn), here.ledger) is None  # said once
+    told = Told()
+    told.broken = True
+    with pytest.raises(AnnouncementError):
+        tell_refusal(record, here.ledger, told)  # type: ignore[arg-type]
+    told.broken = False
+    for _ in range(2):  # a fault in between is not silence, and it is said once
+        tell_refusal(asked(here, arn), here.ledger, told)  # type: ignore[arg-type]
+    (refusal,) = told.events
+    assert refusal.reasons == record.reasons  # type: ignore[attr-defined]
     (kept,) = (r for r in deployments(here) if r.status == "refused")
     assert kept.cause == "version 1 was rejected: said Ann"
 
@@ -182,8 +187,11 @@ class Told:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.broken = False
 
     def announce(self, event: Event) -> None:
+        if self.broken:
+            raise AnnouncementError("EventBridge refused it")
         self.events.append(event)
 
 

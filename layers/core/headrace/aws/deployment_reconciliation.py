@@ -13,9 +13,9 @@ from headrace.aws.alarms import describe_alarms, ringing_monitors
 from headrace.aws.bus import Bus
 from headrace.aws.deployments import (
     DeploymentRequest,
-    note_refusal,
     queue_deployment,
     request_deployment,
+    tell_refusal,
 )
 from headrace.aws.endpoints import describe_endpoint, find_deployment, find_endpoint
 from headrace.aws.executions import FAILED_STATUSES, Executions
@@ -148,10 +148,8 @@ class DeploymentReconciler:
         for arn in [*wanted, served] if served else wanted:
             request = request_deployment(arn, self._settings, self._ledger, self._sagemaker)
             if isinstance(request, DeploymentRecord):
-                refusal = note_refusal(request, self._ledger)
-                if refusal:
-                    self._bus.announce(refusal)
-                    self.found.reported.append(refusal.deployment)
+                if tell_refusal(request, self._ledger, self._bus):
+                    self.found.reported.append(request.deployment)
             elif request and live and live.package_arn == arn:
                 stuck = self._go_back(request, live)
             elif request and self._tried(request) is None:

@@ -4,9 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from headrace.aws.endpoints import (
-    find_endpoint,
-)
+from headrace.aws.bus import Bus
+from headrace.aws.endpoints import find_endpoint
 from headrace.aws.ledger import Ledger
 from headrace.aws.projects import find_model
 from headrace.aws.registry import describe_package, find_package
@@ -55,7 +54,7 @@ def request_deployment(
     """Return the deployment that a package's state calls for; None: it calls for none.
 
     An approved package shall serve. If a rejected one serves, the last good version shall; when
-    there is none, the record of a refused deployment says so (`note_refusal` writes it down).
+    there is none, the record of a refused deployment says so (`tell_refusal` announces it).
 
     The registry is asked again: the event may be old, doubled or wrong. Two events of one approval
     show the same LastModifiedTime, so they name the same deployment; approving again changes it.
@@ -109,17 +108,23 @@ def queue_deployment(request: DeploymentRequest, execution: str, ledger: Ledger)
     )
 
 
-def note_refusal(record: DeploymentRecord, ledger: Ledger) -> DeploymentRefused | None:
-    """Write down a deployment that cannot begin; return the fact to announce, the first time."""
-    key = record.key()
-    if ledger.get(DeploymentRecord, key) or ledger.create(record) is not None:
-        return None
-    return DeploymentRefused(
-        model=record.model,
-        deployment=record.deployment,
-        package_arn=record.package_arn,
-        reasons=record.reasons,
+def tell_refusal(record: DeploymentRecord, ledger: Ledger, bus: Bus) -> bool:
+    """Tell of a deployment that cannot begin, and write it down; return whether it was news.
+
+    In this order: a fault between the two tells people twice, instead of never.
+    """
+    if ledger.get(DeploymentRecord, record.key()):
+        return False
+    bus.announce(
+        DeploymentRefused(
+            model=record.model,
+            deployment=record.deployment,
+            package_arn=record.package_arn,
+            reasons=record.reasons,
+        )
     )
+    ledger.create(record)
+    return True
 
 
 def _request_rollback(
