@@ -52,7 +52,9 @@ def tell_outcomes(console: Console, record: OutcomesRecord) -> None:
         (f"{record.measured:,} of an A/B test", record.measured),
         (f"[red]{record.quarantined:,} quarantined[/]", record.quarantined),
     ]
-    console.say(", ".join(text for text, shown in counts if shown))
+    whole = record.status == "quarantined"
+    said = "[red]quarantined[/] the whole file"
+    console.say(said if whole else ", ".join(text for text, shown in counts if shown))
     for reason in record.reasons:
         console.text(f"  {reason}")
     if record.quarantine_uri:

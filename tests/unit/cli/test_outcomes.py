@@ -63,6 +63,7 @@ def test_what_is_refused_is_told_and_may_be_sent_again(model, record, headrace, 
     record(recorded(key, status="quarantined", rows=0, duplicates=0, reasons=["no column"]))
     result = headrace("outcomes", file, "--model", "credit-risk", "--wait")
     assert result.exit_code == ExitCode.NEGATIVE
+    assert "quarantined the whole file" in result.stdout
     assert "no column" in result.stdout
     assert "duplicate" not in result.stdout
 

@@ -188,6 +188,7 @@ class Monitored:
                     received_at=told,
                     recorded_at=told,
                     rows=len(rows),
+                    by_entity=sum(o.id is None for o in of),
                     uri=f"s3://headrace-artifacts/{key}",
                 )
             )

@@ -117,7 +117,7 @@ def stories(draw: st.DrawFn) -> tuple[list[Any], set[int]]:
     return [*arrivals, again], draw(st.sets(st.integers(0, len(pieces) - 1), max_size=2))
 
 
-@settings(max_examples=8)
+@settings(max_examples=6)
 @given(story=stories())
 def test_whatever_the_order_and_the_pieces_the_documents_are_the_same(engine, story):
     arrivals, joins = story

@@ -96,6 +96,7 @@ def test_good_rows_are_normalised_and_bad_ones_have_their_reasons(engine, tmp_pa
     )
     assert found.problem is None
     assert (found.rows, found.duplicates, found.quarantined, found.measured) == (4, 1, 11, 1)
+    assert found.by_entity == 1
     received = NOW.replace(tzinfo=None)
     assert rows_of(found.good_file) == [
         ("a", None, None, "1", datetime(2026, 11, 22, 6), received),
@@ -263,6 +264,13 @@ def test_a_call_is_an_object_too(intake):
         record_rows(MODEL, [], intake.aws)
     with pytest.raises(MonitoringError, match=r"No project of model \.\./x"):
         record_rows("../x", rows, intake.aws)
+
+
+def test_an_ab_tests_rows_are_left_to_it_where_it_reads_them(intake):
+    intake.publish()
+    own = intake.record("ab.jsonl", '{"merchant": "m", "paid": true}\n')
+    assert (own.status, own.rows, own.measured, own.uri) == ("accepted", 0, 1, None)
+    assert intake.record("ab.csv", "merchant,paid\nm,1\n").status == "quarantined"
 
 
 def test_what_no_event_told_is_found(intake):

@@ -165,6 +165,9 @@ def _rows(span: _Span, aws: Comparer) -> Iterator[dict[str, Any]]:
     bucket = aws.settings.data_bucket
     objects = aws.storage.list(bucket, f"outcomes/{span.model}/")
     for found in sorted(objects, key=lambda each: (each["LastModified"], each["Key"])):
+        # Files of other kinds hold outcomes of the label alone: monitoring reads those.
+        if found["Key"].endswith((".csv", ".parquet")):
+            continue
         # S3 tells whole seconds.
         if found["LastModified"] < span.since.replace(microsecond=0):
             continue

@@ -78,11 +78,13 @@ class OutcomeRules:
 class CheckedOutcomes:
     """What was found in a file. With a `problem` none of it can be used.
 
-    `rows` can be used, `duplicates` say the same as an earlier row, `measured` are an A/B test's.
+    `rows` can be used, `by_entity` of them name no inference id; `duplicates` say the same as an
+    earlier row, `measured` are an A/B test's.
     """
 
     problem: str | None = None
     rows: int = 0
+    by_entity: int = 0
     duplicates: int = 0
     quarantined: int = 0
     measured: int = 0
@@ -182,6 +184,7 @@ class _Check:
             )
         return CheckedOutcomes(
             rows=rows,
+            by_entity=self._count("good WHERE id IS NULL"),
             duplicates=usable - rows,
             quarantined=quarantined,
             measured=measured,

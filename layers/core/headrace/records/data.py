@@ -131,7 +131,8 @@ class OutcomesRecord(Record):
     """One object of outcomes (ground truth), and what became of its rows.
 
     `digest` stands for its key and content. `rows` can be joined to predictions and are kept at
-    `uri`; `duplicates` said the same as an earlier row of the object, `measured` are an A/B test's.
+    `uri`, `by_entity` of them by their entity; `duplicates` said the same as an earlier row of the
+    object, `measured` are an A/B test's.
     """
 
     kind: ClassVar[str] = "outcomes"
@@ -143,6 +144,7 @@ class OutcomesRecord(Record):
     received_at: str
     recorded_at: str
     rows: int = 0
+    by_entity: int = 0
     duplicates: int = 0
     quarantined: int = 0
     measured: int = 0

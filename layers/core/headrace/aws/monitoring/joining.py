@@ -17,18 +17,17 @@ from typing import NamedTuple
 from pydantic import AwareDatetime, BaseModel
 
 from headrace import names
-from headrace.aws.monitoring.outcomes import Recorder, label_and_entity, record_unheard
+from headrace.aws.monitoring.joinings import load_joinings
+from headrace.aws.monitoring.outcomes import Recorder, record_unheard
 from headrace.aws.projects import find_model, load_definition
 from headrace.aws.storage import Location
 from headrace.definition import ModelDefinition
 from headrace.errors import MonitoringError, SlotBusyError
-from headrace.monitoring.baseline import Baseline
 from headrace.monitoring.joining import EARLY, Joiner, Joining, SlotOf
-from headrace.monitoring.layout import VersionFolder, baseline_key, slot_of_key
+from headrace.monitoring.layout import VersionFolder, slot_of_key
 from headrace.monitoring.section import Quality
 from headrace.monitoring.slots import SlotDocument
-from headrace.records import DeploymentRecord, OutcomesRecord, model_partition
-from headrace_profiling import Profile
+from headrace.records import OutcomesRecord, model_partition
 
 _TRIES = 5
 _DOWNLOADS = 16
@@ -159,7 +158,7 @@ def _pass(
     quality = definition.monitoring.quality or Quality()
     known = state.all_slots()
     opened = {of: each for of, each in known.items() if not each.closed}
-    joinings = _joinings(definition, quality, {of.version for of in documents}, aws)
+    joinings = load_joinings(definition, quality, {of.version for of in documents}, aws)
     marks = {version: _mark(joining) for version, joining in joinings.items()}
     changed = sorted(
         of
@@ -262,7 +261,7 @@ def _relevant(
     found = set(changed)
     if everything:
         found |= {of for of, slot in slots.items() if not slot.closed}
-    if changed and any(joining.entity for joining in work.joinings.values()):
+    if changed and any(record.by_entity for record in work.records.values()):
         # Predictions that came late take over outcomes from earlier ones.
         since = min(slots[of].first for of in changed) - work.wait
         until = max(slots[of].last for of in changed)
@@ -346,53 +345,6 @@ def _download(uris: Iterable[str], folder: Path, aws: Recorder) -> list[Path]:
     with ThreadPoolExecutor(_DOWNLOADS) as pool:
         list(pool.map(aws.storage.download, places, paths))
     return paths
-
-
-def _joinings(
-    definition: ModelDefinition, quality: Quality, versions: Collection[int], aws: Recorder
-) -> dict[int, Joining]:
-    """Return how each version's predictions are joined: the project's rules, its own baseline."""
-    if not versions:
-        return {}
-    label_type, entity_type = label_and_entity(definition, aws)
-    partition = model_partition(definition.name)
-    runs = {
-        record.package_version: record.run
-        for record in aws.ledger.query(DeploymentRecord, partition, "deployment#")
-        if record.run
-    }
-    label = definition.data.column(definition.data.label)
-    watched, bias = definition.monitoring.segments, definition.monitoring.bias
-    found = {}
-    for version in versions:
-        baseline = _baseline(definition.name, runs.get(version), aws)
-        segments = baseline.segments if baseline else {}
-        found[version] = Joining(
-            problem=definition.evaluation.problem,
-            wait=quality.wait,
-            label_type=label_type,
-            entity=definition.data.entity,
-            entity_type=entity_type,
-            classes=tuple(sorted({*(label.values or () if label else ()), *_labels(baseline)})),
-            segments={column: sorted(segments.get(column, {})) for column in watched},
-            facets=bias.facets if bias else {},
-        )
-    return found
-
-
-def _baseline(model: str, run: str | None, aws: Recorder) -> Baseline | None:
-    place = Location(aws.settings.artifacts_bucket, baseline_key(model, run or ""))
-    found = aws.storage.find_tagged(place) if run else None
-    return Baseline.from_json(found[0]) if found else None
-
-
-def _labels(baseline: Baseline | None) -> set[str]:
-    """Return the labels that the held-out rows were given, if they are few."""
-    label = Profile.from_dict(baseline.predictions).columns.get("label") if baseline else None
-    if label is None:
-        return set()
-    numbers = label.numbers.bins.lower.tolist() if label.numbers else []
-    return {*label.categories, *(f"{n:.0f}" if n == int(n) else repr(n) for n in numbers)}
 
 
 def _mark(joining: Joining) -> str:

@@ -7,6 +7,7 @@ when it is sent again, since the project may have been corrected.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -161,6 +162,8 @@ def _judge(arrived: _Arrived, aws: Recorder) -> OutcomesRecord:
         return _record(arrived, CheckedOutcomes(problem=problem), aws)
     definition = load_definition(aws.storage, aws.settings, model.model, model.project_version)
     rules = OutcomeRules.of(definition, _types(definition, aws))
+    if file_format != "jsonl":  # an A/B test reads no other
+        rules = replace(rules, measure=None, measured=None)
     with TemporaryDirectory() as name:
         path, results = Path(name) / "file", Path(name) / "results"
         results.mkdir()
@@ -193,6 +196,7 @@ def _record(arrived: _Arrived, checked: CheckedOutcomes, aws: Recorder) -> Outco
         received_at=_told(arrived.received_at),
         recorded_at=now(),
         rows=checked.rows,
+        by_entity=checked.by_entity,
         duplicates=checked.duplicates,
         quarantined=checked.quarantined,
         measured=checked.measured,

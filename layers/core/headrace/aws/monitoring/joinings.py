@@ -1,0 +1,60 @@
+"""How predictions of a model's versions are joined: the project's rules, each one's baseline."""
+
+from collections.abc import Collection
+
+from headrace.aws.monitoring.outcomes import Recorder, label_and_entity
+from headrace.aws.storage import Location
+from headrace.definition import ModelDefinition
+from headrace.monitoring.baseline import Baseline
+from headrace.monitoring.joining import Joining
+from headrace.monitoring.layout import baseline_key
+from headrace.monitoring.section import Quality
+from headrace.records import DeploymentRecord, model_partition
+from headrace_profiling import Profile
+
+
+def load_joinings(
+    definition: ModelDefinition, quality: Quality, versions: Collection[int], aws: Recorder
+) -> dict[int, Joining]:
+    """Return how each version's predictions are joined: the project's rules, its own baseline."""
+    if not versions:
+        return {}
+    label_type, entity_type = label_and_entity(definition, aws)
+    partition = model_partition(definition.name)
+    runs = {
+        record.package_version: record.run
+        for record in aws.ledger.query(DeploymentRecord, partition, "deployment#")
+        if record.run
+    }
+    label = definition.data.column(definition.data.label)
+    watched, bias = definition.monitoring.segments, definition.monitoring.bias
+    found = {}
+    for version in versions:
+        baseline = _baseline(definition.name, runs.get(version), aws)
+        segments = baseline.segments if baseline else {}
+        found[version] = Joining(
+            problem=definition.evaluation.problem,
+            wait=quality.wait,
+            label_type=label_type,
+            entity=definition.data.entity,
+            entity_type=entity_type,
+            classes=tuple(sorted({*(label.values or () if label else ()), *_labels(baseline)})),
+            segments={column: sorted(segments.get(column, {})) for column in watched},
+            facets=bias.facets if bias else {},
+        )
+    return found
+
+
+def _baseline(model: str, run: str | None, aws: Recorder) -> Baseline | None:
+    place = Location(aws.settings.artifacts_bucket, baseline_key(model, run or ""))
+    found = aws.storage.find_tagged(place) if run else None
+    return Baseline.from_json(found[0]) if found else None
+
+
+def _labels(baseline: Baseline | None) -> set[str]:
+    """Return the labels that the held-out rows were given, if they are few."""
+    label = Profile.from_dict(baseline.predictions).columns.get("label") if baseline else None
+    if label is None:
+        return set()
+    numbers = label.numbers.bins.lower.tolist() if label.numbers else []
+    return {*label.categories, *(f"{n:.0f}" if n == int(n) else repr(n) for n in numbers)}
