@@ -82,7 +82,7 @@ class Watching:
     def judge(self, at: datetime | None = None) -> JudgeVerdict:
         here, engine = self.here, Engine(self.folder, 128)
         aws = Watcher(here.settings, here.storage, here.ledger, engine, self.alarmed, None)
-        return judge_window(JudgeRequest(model=MODEL, at=at), aws)
+        return judge_window(JudgeRequest(model=MODEL, at=at or NOW), aws)
 
     def report(self, uri: str) -> Report:
         return Report.model_validate(self.here.storage.get_json(Location.of(uri)))
