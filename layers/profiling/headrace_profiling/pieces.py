@@ -14,7 +14,7 @@ from headrace_profiling.payloads import csv_rows, rows_in
 
 LONGEST = 1 << 19
 """Bytes of a line; a longer one is parted."""
-_PIECE = 1 << 20
+_PIECE = 2 << 20
 _VECTOR = 2048  # lines at a time (STANDARD_VECTOR_SIZE)
 _PART = 4  # a part is a quarter of the longest line, so that escapes and an uneven row fit
 
