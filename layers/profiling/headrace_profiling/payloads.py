@@ -43,7 +43,7 @@ def text(side: str) -> str:
 
 
 def document(text: str, encoding: str, names: Sequence[str]) -> str:
-    """Return the SQL of a payload's JSON, null where it has none.
+    """Return the SQL of a payload as JSON, null where it is none.
 
     `text` and `encoding` are columns; `names` are the columns a header may have. Rows are objects,
     or arrays where nothing names their cells; an empty cell of CSV is null.
@@ -52,8 +52,8 @@ def document(text: str, encoding: str, names: Sequence[str]) -> str:
     unusual = f"{_FUNCTION}({text}, {known})"
     lines = f"'[' || regexp_replace(trim({text}, {_BLANK}), '[\\r\\n]+', ',', 'g') || ']'"
     of_json = (
-        f"CASE WHEN contains({text}, '\"columns\"') THEN {unusual} "
-        f"WHEN json_valid({text}) THEN {text} ELSE {lines} END"
+        f"CASE WHEN contains({text}, '\"columns\"') THEN TRY_CAST({unusual} AS JSON) "
+        f"ELSE coalesce(TRY_CAST({text} AS JSON), TRY_CAST({lines} AS JSON)) END"
     )
     first = f"string_split(split_part({text}, chr(10), 1), ',')"
     has_header = f"2 * len(list_intersect({first}, {known})) >= len({first})" if names else "false"
@@ -64,8 +64,8 @@ def document(text: str, encoding: str, names: Sequence[str]) -> str:
     )
     of_csv = (
         f"CASE WHEN contains({text}, '\"') OR contains({text}, chr(10) || chr(10)) OR {has_header} "
-        f"THEN {unusual} ELSE coalesce(CASE WHEN json_valid({cells}) "
-        f"THEN replace({cells}, '\"\"', 'null') END, {unusual}) END"
+        f"THEN TRY_CAST({unusual} AS JSON) ELSE coalesce(TRY_CAST(replace({cells}, '\"\"', 'null') "
+        f"AS JSON), TRY_CAST({unusual} AS JSON)) END"
     )
     is_json = f"{encoding} <> 'CSV' AND left(ltrim({text}, {_BLANK}), 1) IN ('{{', '[')"
     return f"CASE WHEN {is_json} THEN {of_json} ELSE {of_csv} END"
@@ -77,12 +77,16 @@ def rows(document: str, name: str) -> str:
     An array of scalars is one row, but under the name it is a row each.
     """
     inside = f"coalesce({document}->{literal(name)}, {document})"
-    return (
+    found = (
         f"CASE WHEN json_type({inside}) <> 'ARRAY' THEN [{inside}] "
         f"WHEN json_type({document}) = 'OBJECT' OR json_array_length({inside}) = 0 "
         f"OR json_type({inside}->0) IN ('ARRAY', 'OBJECT') THEN {inside}->'$[*]' "
         f"ELSE [{inside}] END"
     )
+    # The usual one, in one look.
+    under = f"nullif({document}->'$.{name}[*]', []::JSON[])"
+    usual = f"starts_with({document}, '{{\"{name}\":')"
+    return f"CASE WHEN {usual} THEN coalesce({under}, {found}) ELSE {found} END"
 
 
 def rows_of(payload: str, names: Sequence[str]) -> str:

@@ -180,18 +180,18 @@ def _records(files: Mapping[Path, datetime], wanted: Wanted) -> str:
         f"SELECT *, {payloads.text('request')} AS asked, {payloads.text('answer')} AS told_back "
         f"FROM ({placed})"
     )
+    asked = payloads.document("asked", "request.encoding", list(wanted.inputs))
     read = (
-        f"SELECT *, {payloads.document('asked', 'request.encoding', list(wanted.inputs))} AS i, "
-        f"{payloads.document('told_back', 'answer.encoding', ())} AS o FROM ({texts})"
+        f"SELECT *, {asked} AS input, "
+        f"{payloads.document('told_back', 'answer.encoding', ())} AS output FROM ({texts})"
     )
-    valid = "SELECT *, TRY_CAST(i AS JSON) AS input, TRY_CAST(o AS JSON) AS output "
     # A header may come before answers in CSV.
     listed = (
         f"SELECT *, {payloads.rows('input', 'instances')} AS ins, "
         f"{payloads.rows('output', 'predictions')} AS raw, CASE WHEN len(raw) = len(ins) + 1 "
         "AND json_type(raw[1]) = 'ARRAY' AND TRY_CAST(raw[1]->>'/0' AS DOUBLE) IS NULL "
         "THEN raw[2:] ELSE raw END AS outs "
-        f"FROM ({valid} FROM ({read}))"
+        f"FROM ({read})"
     )
     return (
         f"SELECT coalesce(m.inferenceId, m.eventId) AS id, moment, kept, {_PROBLEM} AS problem, "
@@ -223,20 +223,19 @@ def _named(
 
     First those that are known, then others that objects have, then nameless ones of arrays.
     """
-    found = connection.execute(
-        f"SELECT DISTINCT unnest(json_keys(item)) AS name FROM {items} "
-        f"WHERE json_type(item) = 'OBJECT' ORDER BY name"
+    kinds = connection.execute(
+        "SELECT DISTINCT CASE json_type(item) WHEN 'OBJECT' THEN json_keys(item) END AS keys, "
+        "CASE json_type(item) WHEN 'OBJECT' THEN 0 WHEN 'ARRAY' THEN json_array_length(item) "
+        f"ELSE 1 END AS cells FROM {items}"
     ).fetchall()
-    ((longest,),) = connection.execute(
-        f"SELECT max(CASE json_type(item) WHEN 'ARRAY' THEN json_array_length(item) "
-        f"WHEN 'OBJECT' THEN 0 ELSE 1 END) FROM {items}"
-    ).fetchall()
+    found = sorted({name for keys, _ in kinds for name in keys or ()})
+    longest = max((cells for _, cells in kinds), default=0)
     known = list(wanted.inputs)
-    nameless = [f"input.{n}" for n in range(len(known), longest or 0)]
+    nameless = [f"input.{n}" for n in range(len(known), longest)]
     names: dict[str, str] = {}
     paths = []
     taken = set()
-    for place, name in enumerate([*known, *nameless, *(name for (name,) in found)]):
+    for place, name in enumerate([*known, *nameless, *found]):
         # DuckDB's names know no case, and have no NUL.
         column = wanted.column(name)
         if not name or "\0" in name or column.casefold() in taken or len(names) == _MOST_COLUMNS:
