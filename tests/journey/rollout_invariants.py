@@ -61,7 +61,7 @@ def _hold_of(each: DeploymentRecord, facts: Facts, world: Rollouts) -> None:
     if each.status == "live" and replaced > version:
         meant = replaced in world.rejections or (version, replaced) in world.intents
         assert meant or _was_rejected(world, replaced), f"29: went back unasked: {each}"
-    if each.status == "live":
+    if each.status == "live":  # 34: also when it replaces what must not serve
         assert world.kinds[version] not in ("broken", "unwatched", "tampered"), f"34: {each}"
         assert world.kinds[version] != "wrong", f"it answers wrongly: {each}"
     if each.status == "failed":  # what is to blame is known

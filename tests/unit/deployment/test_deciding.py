@@ -153,7 +153,11 @@ def test_a_deployment_waits_for_no_missing_and_no_ringing_alarm(here: World) -> 
     assert guarded(here, alarmed, Alarms()) == []
     kinds = ("server-errors", "unhealthy", "c/server-errors")
     assert set(alarmed.states) == {f"{ENDPOINT}/{kind}" for kind in kinds}
-    assert "alarm mine does not exist" in guarded(here, alarmed, Alarms(names=["mine"]))[0]
+    for urgent in (False, True):  # a version that never served is never left unwatched
+        told = guarded(here, alarmed, Alarms(names=["mine"]), urgent=urgent)
+        assert "alarm mine does not exist" in told[0]
+    back = {"urgent": True, "served_before": True}
+    assert guarded(here, alarmed, Alarms(names=["mine"]), **back) == []
     alarmed.states |= {"mine": "ALARM", f"{ENDPOINT}/old/latency": "OK"}
     assert "mine is ringing already: it is" in guarded(here, alarmed, Alarms(names=["mine"]))[0]
     assert guarded(here, alarmed, Alarms(names=["mine"]), urgent=True) == []

@@ -72,6 +72,7 @@ class _Case(NamedTuple):
     state: EndpointState | None
     wanted: Deployment
     urgent: bool
+    lived: bool
 
     @property
     def is_compared(self) -> bool:
@@ -120,10 +121,11 @@ def check_package(request: CheckRequest, aws: Deployer, cloudwatch: Any) -> Chec
             outcome="refused", refusal=refuse_deployment(record, reasons, aws.ledger)
         )
     state = describe_endpoint(aws.sagemaker, request.endpoint)
-    served_on = _served_on(package, request.model, aws) if urgent else None
+    lived = _last_life(package, request.model, aws) if urgent else None
+    served_on = _reusable(lived, aws) if lived else None
     definition = _definition(request, run, aws, is_needed=served_on is None)
     wanted = definition.deployment if definition else Deployment()
-    case = _Case(request, record, package, run, live, state, wanted, urgent)
+    case = _Case(request, record, package, run, live, state, wanted, urgent, lived is not None)
     if reasons:
         return _restore(case, reasons, "refused", rejects=False)
     if served_on:
@@ -206,12 +208,16 @@ def _definition(
         return None
 
 
-def _served_on(package: Package, model: str, aws: Deployer) -> str | None:
-    """Return the configuration on which a version served last, if it can serve on it again."""
+def _last_life(package: Package, model: str, aws: Deployer) -> DeploymentRecord | None:
+    """Return the last deployment that made a version serve, if it ever did."""
     records = aws.ledger.query(DeploymentRecord, model_partition(model), "deployment#")
     lived = [d for d in records if d.package_arn == package.arn and d.status == "live"]
-    last = max(lived, key=lambda d: d.ended_at or "", default=None)
-    if last is None or last.endpoint_config is None:
+    return max(lived, key=lambda d: d.ended_at or "", default=None)
+
+
+def _reusable(last: DeploymentRecord, aws: Deployer) -> str | None:
+    """Return the configuration on which a version served last, if it can serve on it again."""
+    if last.endpoint_config is None:
         return None
     try:
         described = aws.sagemaker.describe_endpoint_config(EndpointConfigName=last.endpoint_config)
@@ -377,6 +383,7 @@ def _target(
         strategy=strategy,
         told=told,
         urgent=case.urgent,
+        served_before=case.lived,
         alarms=case.wanted.alarms,
         is_compared=case.is_compared,
     )

@@ -28,8 +28,9 @@ class EndpointRequest(BaseModel):
     """What an endpoint shall serve, from CheckPackage to VerifyEndpoint.
 
     `execution` and `fence` are the lock; `strategy` is SageMaker's DeploymentConfig and `told`
-    what it means. An `urgent` one replaces what must not serve: it is not guarded and goes at once;
-    it `keeps_alarms` of the endpoint as they are if its own are not known any more.
+    what it means. An `urgent` one replaces what must not serve: it goes at once and unguarded; if
+    it `served_before`, not even a missing alarm keeps it, and it `keeps_alarms` of the endpoint as
+    they are if its own are not known any more.
     With `compares` the version is put beside what serves, to be looked at after
     `wait` seconds; `is_compared` says that the endpoint still compares it. A request that restores
     what served before says in `restores` why, and in `restores_as` how the deployment ends.
@@ -47,6 +48,7 @@ class EndpointRequest(BaseModel):
     strategy: dict[str, Any] | None = None
     told: str = ""
     urgent: bool = False
+    served_before: bool = False
     alarms: Alarms = Alarms()
     keeps_alarms: bool = False
     compares: Kind | None = None

@@ -51,7 +51,8 @@ def guard_endpoint(
     """Make the endpoint's alarms match the project; refuse a shift that must not begin now.
 
     An alarm of the project's own that rings already would end the deployment at once, and a missing
-    one would let SageMaker refuse it; what is urgent waits for neither.
+    one would let SageMaker refuse it. What is urgent does not wait for silence, and what served
+    before for no alarm at all; a version that never served is never left unwatched.
     """
     if target.keeps_alarms:
         return GuardVerdict(outcome="guarded")
@@ -59,9 +60,10 @@ def guard_endpoint(
     own = {alarm.name for alarm in describe_alarms(alarms.names, cloudwatch)}
     there = alarms.model_copy(update={"names": [name for name in alarms.names if name in own]})
     ensure_alarms(there, target.endpoint, target.model, settings, cloudwatch)
-    if target.urgent:
+    if target.urgent and target.served_before:
         return GuardVerdict(outcome="guarded")
-    _guard(target, settings, cloudwatch)
+    if not target.urgent:
+        _guard(target, settings, cloudwatch)
     reasons = [
         f"alarm {name} does not exist (deployment.alarms.names)"
         for name in alarms.names
@@ -70,7 +72,7 @@ def guard_endpoint(
     reasons += [
         f"alarm {alarm.name} is ringing already: {alarm.reason}"
         for alarm in describe_alarms(there.names, cloudwatch)
-        if alarm.state == "ALARM"
+        if alarm.state == "ALARM" and not target.urgent
     ]
     if not reasons:
         return GuardVerdict(outcome="guarded")
