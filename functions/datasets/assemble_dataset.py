@@ -13,7 +13,7 @@ from headrace.settings import settings
 from headrace_profiling.columns import ColumnProfile
 from headrace_profiling.profiles import merge_columns
 
-logger = Logger()
+logger = Logger(service="datasets")
 
 
 @logger.inject_lambda_context

@@ -16,7 +16,7 @@ from headrace.datasets.settings import InspectionSettings
 from headrace_profiling.engine import Engine
 from headrace_profiling.quality import Rule, check_file
 
-logger = Logger()
+logger = Logger(service="datasets")
 
 
 @logger.inject_lambda_context

@@ -11,7 +11,7 @@ from headrace.aws.inspections import plan_drop
 from headrace.aws.storage import Storage
 from headrace.datasets.settings import PlanSettings
 
-logger = Logger()
+logger = Logger(service="datasets")
 
 
 @logger.inject_lambda_context

@@ -14,7 +14,7 @@ from headrace.aws.reconciliation import Reconciler
 from headrace.aws.storage import Storage
 from headrace.datasets.settings import IntakeSettings
 
-logger = Logger()
+logger = Logger(service="datasets")
 
 
 @logger.inject_lambda_context

@@ -10,7 +10,7 @@ from headrace.aws.intake import intake
 from headrace.datasets.arrivals import Arrival, group
 from headrace.errors import DropError
 
-logger = Logger()
+logger = Logger(service="datasets")
 
 
 @logger.inject_lambda_context

@@ -9,7 +9,7 @@ from headrace.aws.endpoints import Deployer, DeployRequest, deploy_endpoint, suc
 from headrace.settings import settings
 
 # The request carries the task's token, which must not be logged.
-logger = Logger()
+logger = Logger(service="deployment")
 
 
 @logger.inject_lambda_context

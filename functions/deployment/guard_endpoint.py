@@ -11,7 +11,7 @@ from headrace.aws.guarding import GuardRequest, guard_endpoint
 from headrace.aws.ledger import Ledger
 from headrace.settings import settings
 
-logger = Logger()
+logger = Logger(service="deployment")
 
 
 @logger.inject_lambda_context

@@ -13,7 +13,7 @@ from headrace.aws.deployments import ReconcileDeploymentsSettings
 from headrace.aws.executions import Executions
 from headrace.aws.ledger import Ledger
 
-logger = Logger()
+logger = Logger(service="deployment")
 
 
 @logger.inject_lambda_context

@@ -11,7 +11,7 @@ from headrace.aws.endpoints import resume_deployment
 from headrace.aws.ledger import Ledger
 from headrace.settings import settings
 
-logger = Logger()
+logger = Logger(service="deployment")
 
 
 class EndpointStateChange(BaseModel):

@@ -20,7 +20,7 @@ from headrace.aws.executions import Executions
 from headrace.aws.ledger import Ledger
 from headrace.records import DeploymentRecord
 
-logger = Logger()
+logger = Logger(service="deployment")
 
 
 class PackageStateChange(BaseModel):

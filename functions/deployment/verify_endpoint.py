@@ -11,7 +11,7 @@ from headrace.aws.endpoints import Deployer
 from headrace.aws.verification import VerifyRequest, verify_endpoint
 from headrace.settings import settings
 
-logger = Logger()
+logger = Logger(service="deployment")
 
 
 @logger.inject_lambda_context

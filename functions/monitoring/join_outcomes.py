@@ -18,7 +18,7 @@ from headrace.aws.monitoring.outcomes import OutcomesSettings, Recorder
 from headrace.aws.storage import Storage
 from headrace_profiling.engine import Engine
 
-logger = Logger()
+logger = Logger(service="monitoring")
 
 
 @logger.inject_lambda_context

@@ -16,7 +16,7 @@ from headrace.aws.storage import Storage
 from headrace.settings import settings
 from headrace_profiling.engine import Engine
 
-logger = Logger()
+logger = Logger(service="monitoring")
 _DUCKDB_MB = 256  # it only draws a sample of rows
 
 

@@ -21,7 +21,7 @@ from headrace.aws.storage import Storage
 from headrace.datasets.arrivals import Arrival
 from headrace_profiling.engine import Engine
 
-logger = Logger()
+logger = Logger(service="monitoring")
 
 
 @logger.inject_lambda_context

@@ -13,7 +13,7 @@ from headrace.aws.closing import ExecutionEnd, Stage, close_execution
 from headrace.aws.ledger import Ledger
 from headrace.settings import settings
 
-logger = Logger()
+logger = Logger(service="platform")
 
 
 @logger.inject_lambda_context

@@ -17,7 +17,7 @@ from headrace.datasets.arrivals import Arrival
 from headrace.errors import ProjectError
 from headrace.projects import parse_key
 
-logger = Logger()
+logger = Logger(service="projects")
 
 
 @logger.inject_lambda_context

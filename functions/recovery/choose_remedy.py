@@ -12,7 +12,7 @@ from headrace.aws.recoveries import Recoverer, RemedyRequest, choose_remedy
 from headrace.aws.storage import Storage
 from headrace.settings import settings
 
-logger = Logger()
+logger = Logger(service="recovery")
 
 
 @logger.inject_lambda_context

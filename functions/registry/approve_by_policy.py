@@ -11,7 +11,7 @@ from headrace.aws.registry import approve_by_policy
 from headrace.events import CandidateRegistered
 from headrace.settings import settings
 
-logger = Logger()
+logger = Logger(service="registry")
 
 
 @logger.inject_lambda_context

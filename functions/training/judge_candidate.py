@@ -12,7 +12,7 @@ from headrace.aws.ledger import Ledger
 from headrace.aws.storage import Storage
 from headrace.settings import settings
 
-logger = Logger()
+logger = Logger(service="training")
 
 
 @logger.inject_lambda_context

@@ -13,7 +13,7 @@ from headrace.aws.retraining import StartRunSettings, Trainer
 from headrace.aws.storage import Storage
 from headrace.aws.training_reconciliation import reconcile_runs
 
-logger = Logger()
+logger = Logger(service="training")
 
 
 @logger.inject_lambda_context

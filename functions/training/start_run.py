@@ -16,7 +16,7 @@ from headrace.aws.retraining import StartRunSettings, Trainer, look
 from headrace.aws.storage import Storage
 from headrace.events import RetrainingRequested
 
-logger = Logger()
+logger = Logger(service="training")
 
 
 class Cause(BaseModel):

@@ -169,6 +169,15 @@ def handlers_do_nothing_at_import(root: Path, path: Path) -> list[str]:
     ]
 
 
+def handlers_log_as_their_stage(root: Path, path: Path) -> list[str]:
+    """Find handlers whose log lines do not say their stage: `headrace logs --stage` goes by it."""
+    wanted = f'logger = Logger(service="{path.parent.name}")'
+    return [] if wanted in path.read_text() else [f"{path.relative_to(root)}: no {wanted}"]
+
+
+HANDLER_RULES = (handlers_do_nothing_at_import, handlers_log_as_their_stage)
+
+
 def _is_docstring(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 

@@ -28,9 +28,9 @@ def test_every_python_file(rule):
     assert not findings, report(findings)
 
 
-def test_handlers_do_nothing_at_import():
+@pytest.mark.parametrize("rule", source_rules.HANDLER_RULES, ids=lambda rule: rule.__name__)
+def test_handlers(rule):
     paths = discover("functions/*/*.py")
-    rule = source_rules.handlers_do_nothing_at_import
     findings = [finding for path in paths for finding in rule(ROOT, path)]
     assert not findings, report(findings)
 
@@ -92,6 +92,12 @@ SEEDED = [
         '"""Doc."""\nfor x in y:\n    pass',
         ":2: does",
     ),
+    (
+        source_rules.handlers_log_as_their_stage,
+        "functions/x/a.py",
+        'logger = Logger(service="y")',
+        "no logger",
+    ),
     (source_rules.no_index_is_named, "a.md", f"see https://{HOST}/simple", ":1: names"),
     (source_rules.no_index_is_named, "r.txt", "--extra-index-url https://x", ":1: names"),
     (source_rules.no_index_is_named, "package-lock.json", '"resolved": "x"', ":1: names"),
@@ -112,7 +118,7 @@ HEALTHY = [
 RULES = [
     *source_rules.PRODUCT_RULES,
     *source_rules.PYTHON_RULES,
-    source_rules.handlers_do_nothing_at_import,
+    *source_rules.HANDLER_RULES,
     source_rules.no_index_is_named,
 ]
 
@@ -133,7 +139,7 @@ def test_a_seeded_fault_is_found(rule, name, text, expected, tmp_path):
 @pytest.mark.parametrize(("name", "text"), HEALTHY)
 def test_a_healthy_file_has_no_finding(name, text, tmp_path):
     path = write(tmp_path, name, text)
-    rules = [r for r in RULES if r is not source_rules.handlers_do_nothing_at_import]
+    rules = [r for r in RULES if r not in source_rules.HANDLER_RULES]
     assert [finding for rule in rules for finding in rule(tmp_path, path)] == []
 
 

@@ -26,6 +26,9 @@ class Stage(enum.StrEnum):
     TRAINING = "training"
     REGISTRY = "registry"
     DEPLOYMENT = "deployment"
+    MONITORING = "monitoring"
+    RECOVERY = "recovery"
+    PLATFORM = "platform"
 
 
 class Source:
@@ -52,8 +55,8 @@ class Source:
         return sorted((e for e in found if self._counts(e)), key=lambda e: e["timestamp"])
 
     def _counts(self, event: dict[str, Any]) -> bool:
-        text = event["logStreamName"] + event["message"]
-        return self.model in event["message"] and self.stage in text
+        said = f'"service":"{self.stage}"' if self.stage else ""
+        return self.model in event["message"] and said in event["message"]
 
 
 @command(app)

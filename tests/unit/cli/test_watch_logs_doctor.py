@@ -92,6 +92,15 @@ def test_logs_of_functions_are_readable_and_of_the_model(model, log, headrace) -
     assert "another model" not in result.stdout
 
 
+def test_logs_of_a_stage(model, log, headrace) -> None:
+    for stage in ("training", "monitoring"):
+        line = {"message": f"of {stage}", "service": stage, "model": "credit-risk"}
+        log("headrace-dev-logs", stage, json.dumps(line, separators=(",", ":")))
+    said = headrace("logs", "credit-risk", "--stage", "monitoring").stdout
+    assert "of monitoring" in said
+    assert "of training" not in said
+
+
 def test_logs_of_the_endpoint(model, log, headrace) -> None:
     assert "Nothing in" in headrace("logs", "credit-risk", "--endpoint").stdout
     log(f"/aws/sagemaker/Endpoints/{model.endpoint}", "main/i-1", "answered")
