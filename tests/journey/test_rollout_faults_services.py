@@ -1,6 +1,6 @@
 """Services that throttle, break connections, and do what was asked without saying so.
 
-Between functions and services stands microburst (https://pypi.org/project/microburst), a proxy that
+Between functions and services stands microburst (PyPI: microburst), a proxy that
 fails calls as AWS does; what state machines call themselves is failed by MiniStack, in the form of
 Step Functions Local's mocked responses (`tiny/throttles.json`).
 """
