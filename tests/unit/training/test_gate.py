@@ -114,6 +114,15 @@ def test_a_better_candidate_passes_with_its_numbers() -> None:
     assert verdict.notes == ["where region is south there are only 20 held-out rows: unsure"]
 
 
+@pytest.mark.parametrize("rivals", [[], ["champion"]])
+def test_without_rivals_there_is_a_reason_too(rivals: list[str]) -> None:
+    report = evaluation(champion=None, comparison=None, slices=[], latency_ms=None, datasets=[])
+    asked = definition(evaluation={"must_beat": rivals})
+    verdict = judge(Evaluation.model_validate(report), asked, has_champion=False)
+    assert verdict.outcome == "better"
+    assert verdict.reasons == ["there was nothing to beat (evaluation.must_beat); roc_auc is 0.975"]
+
+
 def test_a_worse_candidate_is_refused_with_the_numbers() -> None:
     comparison = {"difference": -0.059, "ci_low": -0.066, "ci_high": -0.052}
     worse = {"metrics": {"roc_auc": 0.912, "accuracy": 0.9}, "cost": {"per_row": 1.0}}

@@ -90,9 +90,11 @@ def judge(evaluation: Evaluation, definition: ModelDefinition, *, has_champion: 
     failed = [f.reason for f in findings if f.passed is False]
     champion = evaluation.champion.metrics.get(case.metric) if evaluation.champion else None
     simple = evaluation.baselines.simple
+    value = "unknown" if case.value is None else number(case.value)
+    unrivalled = f"there was nothing to beat (evaluation.must_beat); {case.metric} is {value}"
     return Verdict(
         outcome="not better" if failed else "better",
-        reasons=failed or [f.reason for f in findings if f.passed],
+        reasons=failed or [f.reason for f in findings if f.passed] or [unrivalled],
         notes=[f.reason for f in findings if f.passed is None] + evaluation.warnings,
         metric=case.metric,
         candidate_value=case.value,
