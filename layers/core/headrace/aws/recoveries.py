@@ -35,7 +35,7 @@ from headrace.recovery import Choice, Earlier, Situation, choose
 from headrace.requests import Request, build_rejection
 from headrace.settings import Settings
 
-_MOST_REASONS = 3  # of a monitor, the worst columns first
+_MOST_REASONS = 1  # of a monitor: its worst column; the report has the rest
 
 
 class AlarmState(BaseModel):
