@@ -191,8 +191,7 @@ def link(region: str, alarm: str) -> str:
 def kind_of(alarm: str, endpoint: str) -> Kind | Monitor:
     """Return what an alarm watches; one that is not named by us is the project's own."""
     kinds: Mapping[str, Kind | Monitor] = {
-        alarm_name(endpoint, kind): kind
-        for kind in (*get_args(Kind), *MONITORS)
+        alarm_name(endpoint, kind): kind for kind in (*get_args(Kind), *MONITORS)
     }
     return kinds.get(alarm, "own")
 
