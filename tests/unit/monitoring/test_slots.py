@@ -149,3 +149,19 @@ def test_whoever_runs_when_the_documents_are_those_of_one_run_over_everything(ar
         parts = [traffic.bucket.objects[uri.split("/", 3)[3]] for uri in document.parts]
         assert sum(len(part.splitlines()) for part in parts) == document.rows
         assert len(set(document.files)) == len(document.files)
+
+
+def test_a_version_that_is_brought_back_after_it_was_over_is_watched_again(archive):
+    traffic = Traffic(archive, count)
+    traffic.ledger.put(deployment(1, at(-2), at(-1)))
+    traffic.capture(at(1), record([{"amount": 1}], at(1)))
+    traffic.ledger.put(deployment(2, at(60), at(61)))
+    assert [traffic.run(at(minutes)).rows for minutes in (10, 400, 401)] == [1, 0, 0]
+    traffic.ledger.put(deployment(1, at(500), at(501)))
+    traffic.capture(at(510), record([{"amount": 1}], at(510)))
+    assert traffic.run(at(515)).rows == 1
+    # What comes last is found though the first life was finished long ago.
+    traffic.ledger.put(deployment(2, at(520), at(521)))
+    traffic.capture(at(519), record([{"amount": 1}], at(519)))
+    assert [traffic.run(at(minutes)).rows for minutes in (900, 901)] == [1, 0]
+    assert sum(d.rows for (version, _), d in traffic.slots().items() if version == 1) == 3

@@ -124,11 +124,17 @@ class ServingTimes(NamedTuple):
         )
 
 
-class SlotsState(_Part):
-    """How wide the slots of a version are, and whether all that it answered is in them."""
+class SlotsState(BaseModel):
+    """How wide the slots of a version are; all files that held what it answered `until` are in."""
+
+    model_config = ConfigDict(frozen=True)
 
     seconds: int
-    complete: bool = False
+    until: datetime | None = None
+
+    def has_all(self, times: ServingTimes) -> bool:
+        """Tell whether nothing is left to add: not so for a version that was brought back."""
+        return self.until is not None and self.until == times.until
 
 
 class CaptureFile(NamedTuple):

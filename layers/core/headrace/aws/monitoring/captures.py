@@ -150,7 +150,7 @@ def add_captures(request: CapturesRequest, aws: Collector, now: datetime) -> Cap
     files = {
         times.package_version: _list_files(model, times, now, aws)
         for times in _serving_times(model, aws)
-        if not _state(model, times, definition, aws).complete
+        if not _state(model, times, definition, aws).has_all(times)
     }
     answer = CapturesAnswer()
     longest = 0.0
@@ -169,7 +169,8 @@ def add_captures(request: CapturesRequest, aws: Collector, now: datetime) -> Cap
                 longest = max(longest, time.monotonic() - began)
         if times.is_over(now):
             place = Location(aws.settings.artifacts_bucket, version.folder.width_key)
-            aws.storage.put_json(place, {"seconds": version.seconds, "complete": True})
+            state = SlotsState(seconds=version.seconds, until=times.until)
+            aws.storage.put_json(place, state.model_dump(mode="json"))
     return answer
 
 
@@ -182,7 +183,7 @@ def _state(
     found = aws.storage.find_tagged(place)
     if found is None:
         wide = SlotsState(seconds=definition.monitoring.schedule)
-        if aws.storage.put_json_if_absent(place, wide.model_dump()):
+        if aws.storage.put_json_if_absent(place, wide.model_dump(mode="json")):
             return wide
     return SlotsState.model_validate(aws.storage.get_json(place))
 
