@@ -48,7 +48,7 @@ def headrace() -> Side:
 
     def side(baseline: str, current: str) -> int:
         profiles = [
-            Profile.from_json(profile(path, memory_mb=MEMORY_MB, threads=THREADS).to_json())
+            Profile.from_json(profile(path, memory_mb=MEMORY_MB).to_json())
             for path in (baseline, current)
         ]
         return sum(1 for column in compare(*profiles).columns if column.measures)
@@ -61,7 +61,7 @@ def headrace_current() -> Side:
     from headrace_profiling import compare, profile
 
     def side(_: str, current: str) -> int:
-        found = profile(current, memory_mb=MEMORY_MB, threads=THREADS)
+        found = profile(current, memory_mb=MEMORY_MB)
         return sum(1 for column in compare(found, found).columns if column.measures)
 
     return side

@@ -180,7 +180,7 @@ def tally(values: npt.NDArray[Any], hashes: npt.NDArray[np.uint64]) -> tuple[Int
 
 def slots_of(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
     """Return each hash's place in a table of `TABLE` slots."""
-    return (hashes >> np.uint64(64 - TABLE_BITS)).astype(np.intp)
+    return (hashes >> np.uint64(64 - TABLE_BITS)).view(np.int64)
 
 
 def slices(length: int) -> Iterator[slice]:

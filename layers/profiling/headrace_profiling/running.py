@@ -61,8 +61,9 @@ class RunningNumbers:
                     return
                 low, high = float(values.min()), float(values.max())
             self._moments(values, low, high)
-        # The bits of positive values are in order as they are.
-        bits = values.view(np.int64) if low > 0 else ordered_bits(values)
+        # Bits are in order as they are without a sign; adding 0 takes it from -0.
+        plain = values if low > 0 else values + 0.0
+        bits = plain.view(np.int64) if low >= 0 else ordered_bits(values)
         bounds = ordered_bits(np.array([low, high])).tolist()
         counted, exact = self._bins.add(bits, *bounds)
         if not counted:

@@ -57,7 +57,8 @@ def profile(
     date, timestamp) of text formats, where dates and booleans are otherwise recognised in the first
     20,480 rows, and where a code like 007 would be a number. `header` says whether CSV files begin
     with names; `capture` names the columns of captured CSV payloads. DuckDB stays below `memory_mb`
-    MB and the arrays of one batch of rows are beside it.
+    MB and the arrays of two batches of rows are beside it. `threads` are those that read: one for
+    parquet if None, as it keeps pace with the one that counts, else as many as there are cores.
 
     Raises SourceError for what is not there, is not of the format, or for an unknown type.
     """
@@ -69,7 +70,8 @@ def profile(
     if kind is None:
         raise SourceError(f"The suffix of {paths[0].name} says no format; pass file_format.")
     with TemporaryDirectory() as folder:
-        engine = Engine(Path(folder), memory_mb, threads)
+        reading = threads or (1 if kind == "parquet" else None)
+        engine = Engine(Path(folder), memory_mb, reading)
         try:
             with engine.session() as connection:
                 if kind == "capture":

@@ -239,4 +239,4 @@ def _most_frequent(
 
 
 def _bucket_of(hashes: Hashes) -> npt.NDArray[np.intp]:
-    return ((hashes >> np.uint64(40)) & np.uint64(BUCKETS - 1)).astype(np.intp)
+    return ((hashes >> np.uint64(40)) & np.uint64(BUCKETS - 1)).view(np.int64)
