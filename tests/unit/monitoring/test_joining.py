@@ -15,9 +15,11 @@ from headrace.aws.monitoring.joining import JoinAnswer
 from headrace.aws.storage import Location
 from headrace.monitoring.feedback import QualityDocument, delay_quantile, feedback
 from headrace.monitoring.joining import positive_label
-from headrace.monitoring.layout import Slot
+from headrace.monitoring.layout import Slot, baseline_key
 from headrace_profiling.engine import Engine
+from headrace_profiling.measure import measure
 from headrace_profiling.model_quality import Binary
+from tests.unit.monitoring.captured import deployment
 from tests.unit.monitoring.outcomeworld import (
     HOUR,
     PROJECT,
@@ -27,6 +29,7 @@ from tests.unit.monitoring.outcomeworld import (
     Outcome,
     Prediction,
 )
+from tests.unit.world import MODEL
 
 
 @pytest.fixture(scope="module")
@@ -290,6 +293,59 @@ def test_other_problems_have_their_own_counts(engine, tmp_path, problem, metric,
     assert document.counts is not None
     assert {name: document.counts[name] for name in kept} == kept
     assert document.bias == {}
+
+
+class Zoned(Prediction):
+    """A prediction whose column `region` has texts that look like one number."""
+
+    region = property(lambda self: "01" if self.row else "1")
+
+
+def test_classes_and_values_are_those_of_the_baseline(engine, tmp_path) -> None:
+    schema = {"defaulted": "string", "loan": "string", "region": "string"}
+    bias = {"facets": {"region": ["01"]}}
+    monitoring = {"quality": {"wait": WAIT}, "bias": bias, "segments": ["region"]}
+    data = {**PROJECT["data"], "schema": schema}
+    here = Monitored(engine, tmp_path, {**PROJECT, "data": data, "monitoring": monitoring})
+    here.ledger.put(deployment(1, START, START))
+    with engine.session() as connection:
+        connection.execute("CREATE TEMP TABLE rows AS SELECT '01' AS region, 'no' AS label")
+        inputs, answers = (
+            measure(connection, "rows", {name: "string"}).as_dict() for name in ("region", "label")
+        )
+    segment = {"inputs": inputs, "predictions": answers}
+    baseline = {
+        "schema_version": 1,
+        "run": "run-1",
+        "model": MODEL,
+        "problem": "binary",
+        "rows": 1,
+        "classes": ["no", "yes"],
+        "inputs": inputs,
+        "predictions": answers,
+        "bias": {},
+        "quality": None,
+        "attribution": None,
+        "segments": {"region": {"01": segment, "1": segment}},
+    }
+    place = f"headrace-artifacts/{baseline_key(MODEL, 'run-1')}"
+    here.storage.objects[place] = json.dumps(baseline).encode()
+    answers = [(0, 0.9, "yes"), (1, 0.8, "yes"), (2, 0.1, "no"), (3, 0.2, "no")]
+    here.predict([Zoned(n, 1, f"r{n}", n % 2, "", score, said) for n, score, said in answers])
+    said = ["yes", "zz: not known yet", "yes", "no"]
+    here.tell([tell(20, f"r{n}", value) for n, value in enumerate(said)])  # type: ignore[arg-type]
+    here.join()
+    [document] = here.documents().values()
+    assert (document.outcomes, document.unscored) == (4, 1)
+    assert document.counts is not None
+    assert document.counts["confusion"] == [[1, 0], [1, 1]]
+    segments = document.segments["region"]
+    assert {value: of["confusion"] for value, of in segments.items()} == {
+        "01": [[1, 0], [0, 0]],
+        "1": [[0, 0], [1, 1]],
+    }
+    facet = sorted((inside, said) for inside, said, *_ in document.bias["region"]["counts"])
+    assert facet == [(False, "yes"), (False, "yes"), (True, "no")]
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,9 @@ class QualityDocument(BaseModel):
 
     Each prediction counts once, with the outcome that came first: `repeated` are outcomes that came
     for it again, `contradictions` predictions whose outcomes are not all the same, `unscored` known
-    outcomes of predictions that are no probability, label or number. Nothing that comes after
-    `until` counts. `counts` are the problem's of headrace_profiling.model_quality, also for each
-    value of a column in `segments`; `bias` has bias.Facet's counts by column.
+    outcomes that are no class, or of predictions that are no probability, label or number. Nothing
+    that comes after `until` counts. `counts` are the problem's of headrace_profiling.model_quality,
+    also for each value of a column in `segments`; `bias` has bias.Facet's counts by column.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -57,7 +57,9 @@ class Bounds(NamedTuple):
 class Joining:
     """How predictions and outcomes of a model are joined.
 
-    `segments` and `facets` name columns and their values; `classes` are labels known so far.
+    `segments` and `facets` name columns and their values, `types` the columns' types. `classes` are
+    all labels as training has them, the positive one last; where nobody knows them, `labels` are
+    those known so far.
     """
 
     problem: Problem
@@ -66,6 +68,8 @@ class Joining:
     entity: str | None = None
     entity_type: str | None = None
     classes: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    types: Mapping[str, str] = field(default_factory=dict)
     segments: Mapping[str, Sequence[str]] = field(default_factory=dict)
     facets: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -177,7 +181,7 @@ class Joiner:
         told_by = self._connection.execute(
             "SELECT DISTINCT first.part FROM pairs ORDER BY ALL"
         ).fetchall()
-        counted = self._count(joining) if outcomes else _Counted(joining, ())
+        counted = self._count(joining) if outcomes else _Counted(joining)
         return QualityDocument(
             slot=of.slot,
             seconds=seconds,
@@ -204,7 +208,7 @@ class Joiner:
             "SELECT DISTINCT label FROM named WHERE label IS NOT NULL UNION "
             "SELECT DISTINCT first.outcome FROM pairs LIMIT 1000"
         ).fetchall()
-        counted = _Counted(joining, [label for (label,) in labels])
+        counted = _Counted(joining, self._classes(joining), [label for (label,) in labels])
         watched = "".join(f", {identifier(f'c{i}')}" for i in range(len(_watched(joining))))
         found = self._connection.execute(
             "SELECT label, first.outcome, score, epoch(first.received_at) - epoch(moment)"
@@ -213,6 +217,14 @@ class Joiner:
         while batch := found.fetchmany(_BATCH):
             counted.add(batch)
         return counted
+
+    def _classes(self, joining: Joining) -> list[str]:
+        """Return the classes as labels and outcomes are spelt here."""
+        spelled = f"coalesce({spelt('class', _type(joining))}, class)"
+        found = self._connection.execute(
+            f"SELECT {spelled} FROM (SELECT unnest(?::VARCHAR[]) AS class)", [list(joining.classes)]
+        ).fetchall()
+        return [each for (each,) in found]
 
     def _open_predictions(self, parts: Sequence[Path], joining: Joining) -> None:
         """Make view `predictions`: each (id, nr) once, though a client may have sent it twice."""
@@ -234,7 +246,7 @@ class Joiner:
 
         label = own("label", "VARCHAR")
         watched = "".join(
-            f", {text(column, None)} AS {identifier(f'c{i}')}"
+            f", {text(column, joining.types.get(column))} AS {identifier(f'c{i}')}"
             for i, column in enumerate(_watched(joining))
         )
         self._connection.execute(
@@ -267,9 +279,12 @@ Counts = Binary | Multiclass | Regression
 class _Counted:
     """Counts of pairs, so far."""
 
-    def __init__(self, joining: Joining, labels: Sequence[str]) -> None:
+    def __init__(
+        self, joining: Joining, classes: Sequence[str] = (), labels: Sequence[str] = ()
+    ) -> None:
         self.joining = joining
-        self.positive = positive_label({*labels, *joining.classes})
+        self.classes = frozenset(classes)
+        self.positive = classes[-1] if classes else positive_label({*labels, *joining.labels})
         self.counts: Counts | None = None
         self.segments: dict[str, dict[str, Counts]] = {}
         self.facets: dict[str, Facet] = {}
@@ -311,6 +326,9 @@ class _Counted:
             return False
         if problem == "regression":
             return _number(row[_OUTCOME]) is not None
+        # What is neither of the two classes is no outcome yet, rather than a negative one.
+        if self.classes and not {row[_LABEL], row[_OUTCOME]} <= self.classes:
+            return False
         return row[_LABEL] is not None and 0 <= score <= 1
 
     def _measure(self, rows: list[tuple[Any, ...]]) -> Counts:

@@ -1,6 +1,6 @@
 """How predictions of a model's versions are joined: the project's rules, each one's baseline."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from headrace.aws.monitoring.outcomes import Recorder, label_and_entity
 from headrace.aws.storage import Location
@@ -38,7 +38,9 @@ def load_joinings(
             label_type=label_type,
             entity=definition.data.entity,
             entity_type=entity_type,
-            classes=tuple(sorted({*(label.values or () if label else ()), *_labels(baseline)})),
+            classes=tuple(baseline.classes or ()) if baseline else (),
+            labels=tuple(sorted({*(label.values or () if label else ()), *_labels(baseline)})),
+            types=_types(baseline, [*watched, *(bias.facets if bias else ())]),
             segments={column: sorted(segments.get(column, {})) for column in watched},
             facets=bias.facets if bias else {},
         )
@@ -49,6 +51,12 @@ def _baseline(model: str, run: str | None, aws: Recorder) -> Baseline | None:
     place = Location(aws.settings.artifacts_bucket, baseline_key(model, run or ""))
     found = aws.storage.find_tagged(place) if run else None
     return Baseline.from_json(found[0]) if found else None
+
+
+def _types(baseline: Baseline | None, columns: Iterable[str]) -> dict[str, str]:
+    """Return the types by which the baseline spells the values of columns."""
+    inputs = Profile.from_dict(baseline.inputs).columns if baseline else {}
+    return {column: inputs[column].type for column in columns if column in inputs}
 
 
 def _labels(baseline: Baseline | None) -> set[str]:
