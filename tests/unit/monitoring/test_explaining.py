@@ -3,12 +3,14 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from headrace.aws.monitoring.explaining import explain_sample
 from headrace.aws.storage import Location
@@ -27,13 +29,13 @@ class Runtime:
 
     exceptions = type("Exceptions", (), {"ModelError": ModelError})
 
-    def __init__(self, refuses: bool = False) -> None:
+    def __init__(self, fault: Exception | None = None) -> None:
         self.asked: list[dict[str, Any]] = []
-        self.refuses = refuses
+        self.fault = fault
 
     def invoke_endpoint(self, **request: Any) -> dict[str, Any]:
-        if self.refuses:
-            raise ModelError("this model has no contributions")
+        if self.fault:
+            raise self.fault
         self.asked.append(request)
         rows = list(csv.DictReader(io.StringIO(request["Body"].decode())))
         contributions = [{"score": -2 * float(row["score"]), "salary": 0.0} for row in rows]
@@ -63,10 +65,11 @@ def parts(here: World, folder: Path) -> list[str]:
     return found
 
 
-def ask(here: World, folder: Path, runtime: Runtime, rows: int = 200) -> Attributions | str:
-    engine = Engine(folder, 64)
-    columns = ["score", "salary", "never-sent"]
-    return explain_sample(parts(here, folder), columns, rows, "e", here.storage, engine, runtime)
+def ask(
+    here: World, folder: Path, runtime: Runtime, rows: int = 200, **more: float
+) -> Attributions | str:
+    wanted = (["score", "salary", "never-sent"], rows, "e", here.storage, Engine(folder, 64))
+    return explain_sample(parts(here, folder), *wanted, runtime, **more)
 
 
 def test_a_sample_is_explained_in_batches_that_nobody_counts(here: World, tmp_path: Path) -> None:
@@ -85,7 +88,32 @@ def test_a_sample_is_explained_in_batches_that_nobody_counts(here: World, tmp_pa
     assert few.rows == 30
 
 
-def test_a_model_that_does_not_explain_itself_says_so(here: World, tmp_path: Path) -> None:
-    told = ask(here, tmp_path, Runtime(refuses=True))
-    assert isinstance(told, str)
-    assert "this model has no contributions" in told
+def refusal(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "said the service"}}, "InvokeEndpoint")
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (ModelError("this model has no contributions"), "this model has no contributions"),
+        (refusal("ValidationError"), "cannot be asked now.*said the service"),
+        (EndpointConnectionError(endpoint_url="https://runtime"), "no explanation in time"),
+    ],
+)
+def test_an_endpoint_that_does_not_explain_itself_costs_no_report(
+    here: World, tmp_path: Path, fault: Exception, told: str
+) -> None:
+    found = ask(here, tmp_path, Runtime(fault))
+    assert isinstance(found, str)
+    assert re.search(told, found)
+
+
+def test_an_endpoint_that_may_not_be_asked_is_a_fault(here: World, tmp_path: Path) -> None:
+    with pytest.raises(ClientError, match="AccessDenied"):
+        ask(here, tmp_path, Runtime(refusal("AccessDeniedException")))
+
+
+def test_a_slow_endpoint_is_not_waited_for(here: World, tmp_path: Path) -> None:
+    found = ask(here, tmp_path, Runtime(), patience=-1)
+    assert isinstance(found, Attributions)
+    assert found.rows == 50

@@ -3,12 +3,14 @@
 import csv
 import io
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from botocore.exceptions import HTTPClientError
+from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as UnreachableError
 
 from headrace.aws.storage import Location, Storage
 from headrace.monitoring.baseline import Attributions
@@ -19,6 +21,7 @@ from headrace_profiling.engine import Engine, identifier
 
 EXPLAIN = "headrace-explain"
 """The custom attribute that asks Headrace's images for contributions beside predictions."""
+_PATIENCE_SECONDS = 90.0  # of JudgeWindow's 300: a report is worth more than all its rows explained
 _BATCH_ROWS = 50  # XGBoost explains a row in milliseconds; an answer may take 60 s at most
 _MOST_PARTS = 8
 _MOST_BYTES = 128 << 20  # of parts, in the function's storage
@@ -32,22 +35,34 @@ def explain_sample(
     storage: Storage,
     engine: Engine,
     runtime: Any,
+    patience: float = _PATIENCE_SECONDS,
 ) -> Attributions | str:
     """Return the mean contributions to a sample of a window's predictions, or why there are none.
 
-    `columns` are the inputs the model takes. The sample is the same whenever it is drawn.
+    `columns` are the inputs the model takes. The sample is the same whenever it is drawn; of a slow
+    endpoint it is what was explained in good time.
+
+    Raises:
+        ClientError: the endpoint may not be asked, which is a fault of ours.
     """
     sent, sample = _sample(parts, columns, rows, storage, engine)
     if not sample:
         return "no prediction is kept that could be explained"
     found: list[dict[str, float]] = []
+    began = time.monotonic()
     for start in range(0, len(sample), _BATCH_ROWS):
+        if found and time.monotonic() - began > patience:
+            break
         batch = sample[start : start + _BATCH_ROWS]
         try:
             found += _ask(sent, batch, endpoint, runtime)
         except runtime.exceptions.ModelError as error:
             return f"the endpoint does not explain its predictions: {error}"
-        except HTTPClientError as error:
+        except ClientError as error:
+            if "AccessDenied" in error.response["Error"]["Code"]:
+                raise
+            return f"the endpoint cannot be asked now: {error}"
+        except (HTTPClientError, UnreachableError) as error:
             return f"the endpoint gave no explanation in time: {error}"
         except (ValueError, KeyError, TypeError) as error:
             return f"the endpoint's explanations cannot be read: {error!r}"
