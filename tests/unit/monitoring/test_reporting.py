@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from headrace.aws.monitoring.reporting import JudgeRequest, JudgeVerdict, Watcher, judge_window
+from headrace.aws.monitoring.windows import Slots
 from headrace.aws.storage import Location
 from headrace.monitoring.feedback import QualityDocument
 from headrace.monitoring.judging import Learnt, Seen
@@ -215,3 +216,29 @@ def test_without_a_baseline_or_traffic_it_is_unsure_and_no_news(watching: Watchi
     assert (verdict.verdict, verdict.newsworthy) == ("unsure", False)
     watching.here.ledger.put(EndpointRecord(model=MODEL, endpoint=ENDPOINT))
     assert watching.judge().verdict == "not serving"
+
+
+def test_few_documents_of_a_window_are_in_memory_at_once(
+    watching: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = datetime(2026, 11, 22, tzinfo=UTC)
+    found = [Slot(start + n * timedelta(hours=1), HOUR) for n in range(40)]
+    folder = VersionFolder(MODEL, 3)
+    for slot in found:
+        document = SlotDocument(slot=slot.name, seconds=HOUR, rows=2)
+        watching.put(folder.slot_key(slot.name), document.model_dump())
+    storage = watching.here.storage
+    read: list[str] = []
+    get = storage.get_bytes
+
+    def counting(place: Location, limit: int) -> bytes:
+        read.append(place.key)
+        return get(place, limit)
+
+    monkeypatch.setattr(storage, "get_bytes", counting)
+    slots = Slots(folder, BUCKET, storage)
+    documents = slots.documents(found)
+    assert next(documents).slot == found[0].name
+    assert len(read) <= 16
+    assert [document.slot for document in documents] == [slot.name for slot in found[1:]]
+    assert (slots.rows(found), len(read)) == (80, 40), "none is read twice"

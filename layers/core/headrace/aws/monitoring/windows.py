@@ -9,7 +9,7 @@ from typing import NamedTuple
 from headrace.aws.storage import Location, Storage
 from headrace.monitoring.feedback import QualityDocument, add_delays, delay_quantile
 from headrace.monitoring.judging.closing import Closed, SlotOutcomes, newest_closed
-from headrace.monitoring.judging.evidence import Outcomes, Scored, Seen, add_up, read_counts
+from headrace.monitoring.judging.evidence import Outcomes, Scored, Seen, read_counts
 from headrace.monitoring.layout import Slot, VersionFolder, slot_name, slot_of_key
 from headrace.monitoring.report import Feedback, Segment
 from headrace.monitoring.section import Quality
@@ -31,13 +31,17 @@ class Traffic(NamedTuple):
 
 
 class Slots:
-    """The slots of one version in the artifacts bucket; each document is read once."""
+    """The slots of one version in the artifacts bucket.
+
+    Few documents are in memory at once: with segments one may have megabytes, and a window hundreds
+    of them.
+    """
 
     def __init__(self, folder: VersionFolder, bucket: str, storage: Storage) -> None:
         self._folder = folder
         self._bucket = bucket
         self._storage = storage
-        self._documents: dict[str, SlotDocument] = {}
+        self._rows: dict[str, int] = {}
         self._qualities: dict[str, QualityDocument] = {}
         width = storage.find_tagged(Location(bucket, folder.width_key))
         self._seconds = int(json.loads(width[0])["seconds"]) if width else None
@@ -46,13 +50,20 @@ class Slots:
         """Return the slots there are documents of that overlap a time, in their order."""
         return list(self._list(self._folder.slots, start, end))
 
-    def documents(self, slots: Sequence[Slot]) -> list[SlotDocument]:
-        """Return the documents of slots."""
-        missing = [slot.name for slot in slots if slot.name not in self._documents]
-        keys = [self._folder.slot_key(name) for name in missing]
-        for name, content in zip(missing, self._read(keys), strict=True):
-            self._documents[name] = SlotDocument.from_json(content)
-        return [self._documents[slot.name] for slot in slots]
+    def documents(self, slots: Sequence[Slot]) -> Iterator[SlotDocument]:
+        """Yield the documents of slots, in their order."""
+        for first in range(0, len(slots), _READERS):
+            keys = [self._folder.slot_key(slot.name) for slot in slots[first : first + _READERS]]
+            for content in self._read(keys):
+                document = SlotDocument.from_json(content)
+                self._rows[document.slot] = document.rows
+                yield document
+
+    def rows(self, slots: Sequence[Slot]) -> int:
+        """Return how many rows slots have together."""
+        for _ in self.documents([slot for slot in slots if slot.name not in self._rows]):
+            pass  # their rows are known now
+        return sum(self._rows[slot.name] for slot in slots)
 
     def counted_between(self, start: datetime, end: datetime) -> set[str]:
         """Return the names of the slots whose outcomes were counted."""
@@ -87,12 +98,11 @@ def load_traffic(slots: Slots, end: datetime, window: int) -> Traffic:
     """Add up the slots of the `window` seconds before `end`; the slot that has begun is one."""
     start = end - timedelta(seconds=window)
     found = slots.between(start, end)
-    documents = slots.documents(found)
-    return Traffic(
-        found[0].start if found else start,
-        add_up(Seen.of(document) for document in documents),
-        [part for document in documents for part in document.parts],
-    )
+    seen, parts = Seen(), []
+    for document in slots.documents(found):
+        seen += Seen.of(document)
+        parts += document.parts
+    return Traffic(found[0].start if found else start, seen, parts)
 
 
 def load_outcomes(slots: Slots, end: datetime, quality: Quality) -> Outcomes:
@@ -103,7 +113,7 @@ def load_outcomes(slots: Slots, end: datetime, quality: Quality) -> Outcomes:
         return NO_OUTCOMES
     uncounted = [each.slot for each in closed.slots if each.predictions is None]
     predictions = sum(each.predictions or 0 for each in closed.slots)
-    predictions += sum(document.rows for document in slots.documents(uncounted))
+    predictions += slots.rows(uncounted)
     documents = [known[each.slot.name] for each in closed.slots if each.slot.name in known]
     delays = add_delays(documents)
     scored = Scored()

@@ -4,7 +4,7 @@ All of it adds up: slots make an hour, a day or a week, whoever asks. The baseli
 same evidence, of the rows the model was trained and measured on.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -133,14 +133,6 @@ def unwatched(definition: ModelDefinition) -> set[str]:
     return {data.label, *data.exclude} | {
         name for name in (data.entity, data.event_time) if name is not None
     }
-
-
-def add_up(parts: Iterable[Seen]) -> Seen:
-    """Return what all parts have seen together."""
-    total = Seen()
-    for part in parts:
-        total = total + part
-    return total
 
 
 def _together(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> dict[Any, Any]:
