@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headrace.monitoring.baseline import Attributions
-from headrace.monitoring.judging import Learnt, Report, Seen, is_news
+from headrace.monitoring.judging import Learnt, Report, Scored, Seen, is_news
 from headrace.monitoring.judging.columns import judge_drift
 from headrace.monitoring.report import MonitorReport, Segment, TrendPoint, Verdict
 from headrace.monitoring.section import Drift
@@ -130,6 +130,18 @@ def test_outcomes_that_are_missing_make_it_unsure(
         found = of(made, monitor)
         assert found.verdict == "unsure"
         assert told in found.reasons[0]
+
+
+def test_a_segment_that_is_well_says_nothing_of_the_rest(baseline: Learnt) -> None:
+    low, counts = Segment(column="salary", value="low"), scored(4000).counts
+    no_held_out = Learnt(baseline.seen, Scored(), None)
+    known = outcomes(Scored(counts, {low: counts}))
+    limits = {"quality": {"thresholds": {"accuracy": 0.5}}, "segments": ["salary"]}
+    made = report(no_held_out, Seen(), known, **limits)
+    assert of(made, "model-quality").verdict == "unsure"
+    assert of(made, "model-quality", low).verdict == "healthy"
+    point = next(each for each in made.trend if each.monitor == "model-quality")
+    assert (made.verdict, point.verdict) == ("unsure", "unsure")
 
 
 def test_mistakes_may_cost_too_much_though_quality_holds(baseline: Learnt) -> None:

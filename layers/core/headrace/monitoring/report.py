@@ -4,6 +4,7 @@ A report is JSON in S3 (`monitoring/<model>/reports/<end of window>/report.json`
 beside it, made of nothing but the report.
 """
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -126,3 +127,10 @@ def worst(verdicts: list[Verdict]) -> Verdict:
     if "drifted" in verdicts:
         return "drifted"
     return "healthy" if "healthy" in verdicts else "unsure"
+
+
+def together(monitors: Iterable[MonitorReport]) -> Verdict:
+    """Return the verdict of monitors: that a segment is well says nothing of all the other rows."""
+    return worst(
+        [each.verdict for each in monitors if each.segment is None or each.verdict == "drifted"]
+    )

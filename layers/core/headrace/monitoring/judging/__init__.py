@@ -20,7 +20,7 @@ from headrace.monitoring.judging.fairness import judge_attribution, judge_bias
 from headrace.monitoring.judging.quality import judge_business, judge_quality
 from headrace.monitoring.judging.trend import continue_trend, is_news
 from headrace.monitoring.judging.wording import listed
-from headrace.monitoring.report import Monitor, MonitorReport, Report, Segment, TrendPoint, worst
+from headrace.monitoring.report import Monitor, MonitorReport, Report, Segment, TrendPoint, together
 from headrace.monitoring.section import Drift, Monitoring, Quality
 from headrace_profiling import Profile
 
@@ -76,7 +76,7 @@ def judge(
         start=window.start,
         end=window.end,
         made_at=made_at,
-        verdict=worst([each.verdict for each in monitors]),
+        verdict=together(monitors),
         reasons=_reasons(monitors),
         monitors=monitors,
         trend=continue_trend(history, window.end, monitors),
@@ -176,7 +176,7 @@ def _reasons(monitors: list[MonitorReport]) -> list[str]:
             for each in found
             if place < len(each.reasons)
         ]
-        if told and worst([each.verdict for each in monitors]) == verdict:
+        if told and together(monitors) == verdict:
             return listed(told)
     if not monitors:
         return ["nothing is watched"]

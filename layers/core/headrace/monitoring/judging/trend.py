@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from headrace.monitoring.report import Monitor, MonitorReport, Report, TrendPoint, Verdict, worst
+from headrace.monitoring.report import Monitor, MonitorReport, Report, TrendPoint, Verdict, together
 
 MOST_WINDOWS = 30
 
@@ -27,7 +27,7 @@ def continue_trend(
             TrendPoint(
                 at=end,
                 monitor=monitor,
-                verdict=worst([r.verdict for r in reports]),
+                verdict=together(reports),
                 value=whole.numbers.get(whole.headline) if whole and whole.headline else None,
             )
         )
