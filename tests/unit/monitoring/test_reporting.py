@@ -27,6 +27,7 @@ from tests.unit.world import MODEL, World
 BUCKET = "headrace-artifacts"
 ENDPOINT = "headrace-credit-risk"
 HOUR = 3600
+LATEST = Location(BUCKET, latest_report_key(MODEL))
 NOW = datetime.now(UTC).replace(microsecond=0)
 PROJECT = f"""
 name: {MODEL}
@@ -242,3 +243,15 @@ def test_few_documents_of_a_window_are_in_memory_at_once(
     assert len(read) <= 16
     assert [document.slot for document in documents] == [slot.name for slot in found[1:]]
     assert (slots.rows(found), len(read)) == (80, 40), "none is read twice"
+
+
+def test_what_another_release_wrote_holds_nothing_up(watching: Watching) -> None:
+    watching.put(latest_report_key(MODEL), {"schema_version": 2, "verdict": "odd"})
+    watching.put(baseline_key(MODEL, "run"), {"schema_version": 2})
+    watching.put_slot(1, loans(watching.folder, 400))
+    verdict = watching.judge()
+    assert verdict.verdict == "unsure"
+    report = watching.report(str(verdict.report_uri))
+    assert "train again" in report.notes[0]
+    assert "schema version 2" in report.notes[0]
+    assert Report.if_known(watching.here.storage.get_bytes(LATEST, 1 << 20)) == report

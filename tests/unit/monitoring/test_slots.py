@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.errors import MonitoringError
+from headrace.monitoring.layout import baseline_key
 from headrace.monitoring.slots import SlotDocument, serving_times
+from tests.unit import world
 from tests.unit.monitoring.captured import BASE, Traffic, count, deployment, project, record
 
 MINUTE = timedelta(minutes=1)
@@ -165,3 +167,13 @@ def test_a_version_that_is_brought_back_after_it_was_over_is_watched_again(archi
     traffic.capture(at(519), record([{"amount": 1}], at(519)))
     assert [traffic.run(at(minutes)).rows for minutes in (900, 901)] == [1, 0]
     assert sum(d.rows for (version, _), d in traffic.slots().items() if version == 1) == 3
+
+
+def test_a_baseline_nobody_can_read_does_not_hold_up_the_versions_after(archive):
+    traffic = Traffic(archive, count)
+    traffic.ledger.put(deployment(1, at(-2), at(-1)))
+    traffic.ledger.put(deployment(2, at(60), at(61)))
+    traffic.bucket.objects[baseline_key(world.MODEL, "run-1")] = b'{"schema_version": 0}'
+    for minutes in (1, 70):
+        traffic.capture(at(minutes), record([{"amount": 1}], at(minutes)))
+    assert traffic.run(at(75)).rows == 2

@@ -136,8 +136,8 @@ def _seen(
         found = aws.storage.find_tagged(place)
     if found is None:
         return
-    report = Report.model_validate_json(found[0])
-    if live is None or report.package_version != live.package_version:
+    report = Report.if_known(found[0])
+    if report is None or live is None or report.package_version != live.package_version:
         return
     told: set[str] = set()
     # All rows come before segments, which are told where all rows are well.

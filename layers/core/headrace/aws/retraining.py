@@ -41,6 +41,7 @@ from headrace.training.plan import choose_datasets, job_name
 ASKED_FOR = "asked for"
 """Reason of a run that is not planned yet."""
 _LOOKS = 5
+_MOST_BYTES = 64 << 20  # of a report
 
 
 class StartRunSettings(Settings):
@@ -194,7 +195,9 @@ def _quality(model: str, aws: Trainer) -> Quality | None:
     latest = Location(aws.settings.artifacts_bucket, latest_report_key(model))
     if not any(aws.storage.list(latest.bucket, latest.key)):
         return None
-    report = Report.model_validate(aws.storage.get_json(latest))
+    report = Report.if_known(aws.storage.get_bytes(latest, _MOST_BYTES))
+    if report is None:
+        return None
     for monitor in report.monitors:
         whole = monitor.monitor == "model-quality" and monitor.segment is None
         if whole and monitor.verdict != "unsure":

@@ -7,7 +7,7 @@ beside it, made of nothing but the report.
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 Verdict = Literal["healthy", "drifted", "unsure"]
 Monitor = Literal[
@@ -116,6 +116,14 @@ class Report(_Part):
     trend: list[TrendPoint] = []
     feedback: Feedback | None = None
     notes: list[str] = []
+
+    @classmethod
+    def if_known(cls, content: bytes) -> "Report | None":
+        """Read a report; None if another release wrote it, which the next report replaces."""
+        try:
+            return cls.model_validate_json(content)
+        except ValidationError:
+            return None
 
     def to_json(self) -> bytes:
         """Return the report as it is kept."""

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from headrace import names
 from headrace.aws.ledger import Ledger
+from headrace.aws.monitoring.baselines import find_baseline
 from headrace.aws.projects import find_model, load_definition
 from headrace.aws.storage import Location, Storage
 from headrace.definition import ModelDefinition
@@ -28,7 +29,6 @@ from headrace.monitoring.layout import (
     OWN_REQUESTS,
     Slot,
     VersionFolder,
-    baseline_key,
     captures_folder,
     input_column,
     slot_name,
@@ -216,9 +216,8 @@ def _list_files(
 def _version(
     model: ModelRecord, times: ServingTimes, definition: ModelDefinition, aws: Collector
 ) -> _Version:
-    key = baseline_key(model.model, times.run or "")
-    kept = aws.storage.find_tagged(Location(aws.settings.artifacts_bucket, key))
-    baseline = Baseline.from_json(kept[0]) if kept else None
+    known = find_baseline(model.model, times.run, aws.settings.artifacts_bucket, aws.storage)
+    baseline = known if isinstance(known, Baseline) else None
     return _Version(
         VersionFolder(model.model, times.package_version),
         times,

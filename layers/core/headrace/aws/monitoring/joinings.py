@@ -2,12 +2,11 @@
 
 from collections.abc import Collection, Iterable
 
+from headrace.aws.monitoring.baselines import find_baseline
 from headrace.aws.monitoring.outcomes import Recorder, label_and_entity
-from headrace.aws.storage import Location
 from headrace.definition import ModelDefinition
 from headrace.monitoring.baseline import Baseline
 from headrace.monitoring.joining import Joining
-from headrace.monitoring.layout import baseline_key
 from headrace.monitoring.section import Quality
 from headrace.records import DeploymentRecord, model_partition
 from headrace_profiling import Profile
@@ -30,7 +29,10 @@ def load_joinings(
     watched, bias = definition.monitoring.segments, definition.monitoring.bias
     found = {}
     for version in versions:
-        baseline = _baseline(definition.name, runs.get(version), aws)
+        known = find_baseline(
+            definition.name, runs.get(version), aws.settings.artifacts_bucket, aws.storage
+        )
+        baseline = known if isinstance(known, Baseline) else None
         segments = baseline.segments if baseline else {}
         found[version] = Joining(
             problem=definition.evaluation.problem,
@@ -45,12 +47,6 @@ def load_joinings(
             facets=bias.facets if bias else {},
         )
     return found
-
-
-def _baseline(model: str, run: str | None, aws: Recorder) -> Baseline | None:
-    place = Location(aws.settings.artifacts_bucket, baseline_key(model, run or ""))
-    found = aws.storage.find_tagged(place) if run else None
-    return Baseline.from_json(found[0]) if found else None
 
 
 def _types(baseline: Baseline | None, columns: Iterable[str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel
 from headrace.aws.endpoints import find_endpoint
 from headrace.aws.ledger import Ledger
 from headrace.aws.monitoring.alarms import ensure_monitor_alarms
+from headrace.aws.monitoring.baselines import find_baseline
 from headrace.aws.monitoring.explaining import explain_sample
 from headrace.aws.monitoring.metrics import publish_metrics
 from headrace.aws.monitoring.windows import (
@@ -29,7 +30,6 @@ from headrace.monitoring.baseline import Attributions, Baseline
 from headrace.monitoring.judging import Learnt, Subject, Window, is_news, judge
 from headrace.monitoring.layout import (
     VersionFolder,
-    baseline_key,
     latest_report_key,
     report_key,
     report_page_key,
@@ -111,7 +111,7 @@ def _latest(model: str, aws: Watcher) -> Report | None:
     found = aws.storage.find_tagged(
         Location(aws.settings.artifacts_bucket, latest_report_key(model))
     )
-    return Report.model_validate_json(found[0]) if found else None
+    return Report.if_known(found[0]) if found else None
 
 
 def _evidence(
@@ -119,17 +119,15 @@ def _evidence(
 ) -> tuple[Learnt | None, Window]:
     """Load the baseline of the run that serves, and the window."""
     settings, watched = aws.settings, definition.monitoring
-    found = aws.storage.find_tagged(
-        Location(settings.artifacts_bucket, baseline_key(live.model, str(live.run)))
-    )
-    baseline = Baseline.from_json(found[0]) if found else None
+    known = find_baseline(live.model, live.run, settings.artifacts_bucket, aws.storage)
+    baseline = known if isinstance(known, Baseline) else None
     folder = VersionFolder(live.model, int(live.package_version or 0))
     slots = Slots(folder, settings.artifacts_bucket, aws.storage)
     traffic = load_traffic(slots, end, watched.window)
     outcomes = NO_OUTCOMES
     if watched.quality or watched.bias:
         outcomes = load_outcomes(slots, end, watched.quality or Quality())
-    attribution, notes = None, []
+    attribution, notes = None, [known] if isinstance(known, str) else []
     if watched.attribution and baseline:
         explained = _explain(live, baseline, traffic, watched.attribution.rows, aws)
         if isinstance(explained, str):
