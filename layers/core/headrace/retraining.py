@@ -10,7 +10,8 @@ of the schedule, or by hand. Against it, in this order:
 
 1. **Nothing new.** A run that came to a verdict on the same data with the same code would come to
    the same again. Only a person may insist (`again`). A run that failed or was refused learnt
-   nothing, so a request may try that once more; data alone does not.
+   nothing, so a request may try that again; data alone does not. After three of them only a person
+   does: a metric that stays bad would ask after every cooldown, for ever.
 2. **A run in flight.** What asks meanwhile for the same data and code is answered by that run; the
    rest waits for its end, and then causes one run together.
 3. **Cooldown**, since the end of the last run whatever its cause. It holds for what can come of the
@@ -36,6 +37,8 @@ _BUDGET = r"(\d+(?:\.\d+)?) (USD|runs)/day"
 _SCHEDULE = r"daily|weekly|monthly|rate\([1-9]\d* (minute|hour|day)s?\)|cron\(\S+( \S+){5}\)"
 # As many of the newest runs tell how long a run usually takes.
 _USUAL_OF = 10
+# So many runs on the same data with the same code that come to no verdict are enough.
+_MOST_ATTEMPTS = 3
 
 
 class Retraining(Section):
@@ -204,15 +207,16 @@ def decide(case: Situation, policy: Retraining) -> Decision:
         r for r in case.runs if (r.data, r.project_version) == (case.data, case.project_version)
     ]
     known = next((r for r in reversed(same) if r.status not in ("failed", "refused")), None)
+    hopeless = known is None and len(same) >= _MOST_ATTEMPTS
     answers, open_requests = [], []
     for request in case.requests:
-        answer = _answer(request, case, policy, known)
+        answer = _answer(request, case, policy, known, hopeless=hopeless)
         if answer:
             answers.append(answer)
         else:
             open_requests.append(request)
     asks = [_ask(request) for request in open_requests]
-    if case.data is not None and known is None:
+    if case.data is not None and known is None and not hopeless:
         asks += _by_itself(case, policy)
     if not asks:
         return Decision(verdict="no", reasons=["nothing asks for a run"], answers=answers)
@@ -231,7 +235,7 @@ def decide(case: Situation, policy: Retraining) -> Decision:
 
 
 def _answer(
-    request: Request, case: Situation, policy: Retraining, known: Run | None
+    request: Request, case: Situation, policy: Retraining, known: Run | None, *, hopeless: bool
 ) -> Answer | None:
     """Answer what needs no run of its own; None: it asks for one."""
     insists = request.again and request.by == "hand"
@@ -239,6 +243,11 @@ def _answer(
         reason = "model.yaml does not train for recovery (retraining.drift)"
     elif case.data is None:
         reason = "there is no dataset to train on: drop one"
+    elif hopeless and request.by != "hand":
+        reason = (
+            f"{_MOST_ATTEMPTS} runs on the same data with the same code came to no verdict: mend "
+            "what they failed of, then `headrace retrain`"
+        )
     elif known is None or insists:
         return None
     elif known.status == "training":

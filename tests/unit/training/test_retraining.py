@@ -41,6 +41,8 @@ def case(*requests: Request, data: str | None = "d2", runs: Any = BEFORE, **more
 
 
 DRIFT = Request("a", "recovery", "alarms: drift")
+FAILED = tuple(ran(f"r{n}", status="failed") for n in range(3))
+BAD = {"data": "d1", "quality": Quality(NOW, {"recall": 0.1})}
 BY_HAND = Request("b", "hand", "Ann is curious", person="arn:ann")
 INSISTS = BY_HAND._replace(again=True)
 NEW = (Arrival("may", 1000),)
@@ -66,6 +68,11 @@ DEAR = Retraining(rows=None, budget="0.25 USD/day", cooldown=0)
         (case(DRIFT, data="d1"), {}, "no", "nothing asks"),
         (case(DRIFT, data="d1", runs=(ran(status="failed"),)), {}, "train", "drift"),
         (case(data="d1", runs=(ran(status="failed"),)), {}, "no", "nothing asks"),
+        # What fails for ever is not tried for ever.
+        (case(**BAD, runs=FAILED[:2]), {"metric": {"recall": 0.8}}, "train", "recall is 0.1"),
+        (case(**BAD, runs=FAILED), {"metric": {"recall": 0.8}}, "no", "nothing asks"),
+        (case(DRIFT, data="d1", runs=FAILED), {}, "no", "nothing asks"),
+        (case(BY_HAND, data="d1", runs=FAILED), {}, "train", "by hand"),
         (case(BY_HAND, runs=(ran(ago=1),)), {}, "train", "by hand: Ann is curious"),
         (case(BY_HAND, data="d1"), {}, "no", "nothing asks"),
         (case(INSISTS, data="d1"), {}, "train", "by hand"),
