@@ -7,6 +7,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headrace.aws.bus import Bus
+from headrace.aws.clients import client
 from headrace.aws.executions import Executions
 from headrace.aws.ledger import Ledger
 from headrace.aws.retraining import StartRunSettings, Trainer
@@ -27,7 +28,8 @@ def handler(_event: dict[str, Any], _context: LambdaContext) -> dict[str, list[s
             Storage.of(here.kms_key_arn),
             Executions.of(here.state_machine_arn),
             Bus.of(here.bus),
-        )
+        ),
+        client("sagemaker"),
     )
     report = {name: runs for name, runs in found._asdict().items() if runs}
     logger.info("Reconciled runs", extra=report)

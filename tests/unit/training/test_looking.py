@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from botocore.exceptions import ClientError
 
 from headrace.aws.answers import note_request
 from headrace.aws.bus import Bus
@@ -253,18 +254,35 @@ def test_a_request_for_a_model_nobody_published_is_a_fault(stage: Stage) -> None
     assert look(MODEL, stage.aws).verdict == "no"
 
 
+class Jobs:
+    """SageMaker, whose jobs all run."""
+
+    exceptions = type("Exceptions", (), {"ClientError": ClientError})
+
+    def __init__(self) -> None:
+        self.stopped: list[str] = []
+
+    def describe_training_job(self, **_: str) -> dict[str, str]:
+        return {"TrainingJobStatus": "InProgress"}
+
+    def stop_training_job(self, **job: str) -> None:
+        self.stopped.append(job["TrainingJobName"])
+
+
 def test_the_reconciler_finds_what_no_event_told(stage: Stage) -> None:
     """Invariant 5: the run's end, and the dataset that came meanwhile."""
+    jobs = Jobs()
     stage.accept()
     look(MODEL, stage.aws)
     (first,) = stage.runs()
     stage.accept()
-    assert reconcile_runs(stage.aws) == ([], [])  # it is young
+    assert reconcile_runs(stage.aws, jobs) == ([], [])  # it is young
     stage.here.ledger.update(first.key(), {"started_at": ago(hours=1)})
-    assert reconcile_runs(stage.aws) == ([], [])  # it runs
+    assert reconcile_runs(stage.aws, jobs) == ([], [])  # it runs
     stage.states.status[first.run] = "TIMED_OUT"
-    (started,), closed = reconcile_runs(stage.aws)
+    (started,), closed = reconcile_runs(stage.aws, jobs)
     assert closed == [first.run]
+    assert jobs.stopped == [first.training_job]
     assert stage.events.announced == ["JourneyFailed"]
     ended = find_run(stage.here.ledger, MODEL, first.run)
     assert ended is not None

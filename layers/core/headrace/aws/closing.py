@@ -59,7 +59,7 @@ def close_execution(
         return None
     state = getattr(record, subject.state)
     if isinstance(record, RunRecord) and state != "better":
-        _stop_job(record.training_job, sagemaker)
+        stop_job(record.training_job, sagemaker)
     if state not in _OPEN:
         return None
     status = execution["status"]
@@ -80,7 +80,7 @@ def close_execution(
     return failed
 
 
-def _stop_job(job: str, sagemaker: Any) -> None:
+def stop_job(job: str, sagemaker: Any) -> None:
     """Stop a training job if it was started and still runs."""
     try:
         description = sagemaker.describe_training_job(TrainingJobName=job)

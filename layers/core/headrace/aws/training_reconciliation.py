@@ -6,10 +6,11 @@ tomorrow's budget or for an event that was lost is found here.
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from headrace.aws.closing import stop_job
 from headrace.aws.executions import FAILED_STATUSES
 from headrace.aws.retraining import ASKED_FOR, Trainer, look, start
 from headrace.errors import HeadraceError, TrainingError
@@ -27,8 +28,10 @@ class Found(NamedTuple):
     closed: list[str]
 
 
-def reconcile_runs(aws: Trainer) -> Found:
+def reconcile_runs(aws: Trainer, sagemaker: Any) -> Found:
     """Reconcile every model; one that cannot be does not keep the others waiting.
+
+    The job of a run that is closed is stopped: nobody would look at what comes of it.
 
     Raises:
         TrainingError: naming the models that could not be reconciled, and why.
@@ -37,7 +40,8 @@ def reconcile_runs(aws: Trainer) -> Found:
     for model in list(aws.ledger.query(ModelRecord, "models")):
         try:
             runs = list(aws.ledger.query(RunRecord, model_partition(model.model), "run#"))
-            found.closed.extend(run.run for run in runs if _is_dead(run, aws) and _close(run, aws))
+            dead = [run for run in runs if _is_dead(run, aws)]
+            found.closed.extend(run.run for run in dead if _close(run, aws, sagemaker))
             started = look(model.model, aws).run
             found.started.extend([started] if started else [])
         except (HeadraceError, BotoCoreError, ClientError) as error:
@@ -59,7 +63,8 @@ def _is_dead(run: RunRecord, aws: Trainer) -> bool:
     return status is None or status == "SUCCEEDED" or status in FAILED_STATUSES
 
 
-def _close(run: RunRecord, aws: Trainer) -> bool:
+def _close(run: RunRecord, aws: Trainer, sagemaker: Any) -> bool:
+    stop_job(run.training_job, sagemaker)
     reason = f"execution {run.execution_arn} ended without a verdict"
     changes = {"status": "failed", "reason": reason, "reasons": [reason], "ended_at": now()}
     expect = {"status": "training", "execution_arn": run.execution_arn}
