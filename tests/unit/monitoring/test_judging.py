@@ -144,6 +144,14 @@ def test_a_segment_that_is_well_says_nothing_of_the_rest(baseline: Learnt) -> No
     assert (made.verdict, point.verdict) == ("unsure", "unsure")
 
 
+@pytest.mark.parametrize("empty", ["facets", "limits"])
+def test_groups_that_nobody_compares_are_not_treated_alike(baseline: Learnt, empty: str) -> None:
+    bias = {"facets": {"region": ["north"]}, "limits": {"DPPL": 0.15}} | {empty: {}}
+    found = of(report(baseline, Seen(), outcomes(scored(4000)), bias=bias), "bias")
+    assert found.verdict == "unsure"
+    assert f"monitoring.bias.{empty} is empty" in found.reasons[0]
+
+
 def test_mistakes_may_cost_too_much_though_quality_holds(baseline: Learnt) -> None:
     limits = {"quality": {"cost_per_prediction": 40}}
     found = of(report(baseline, Seen(), outcomes(scored(4000)), **limits), "business")

@@ -31,7 +31,7 @@ def judge_bias(
     if unsure:
         columns = [c.model_copy(update={"verdict": "unsure", "reasons": []}) for c in columns]
     columns.sort(key=lambda c: ("drifted", "unsure", "healthy").index(c.verdict))
-    verdict, reasons = ("unsure", [unsure]) if unsure else _sum_up(columns)
+    verdict, reasons = ("unsure", [unsure]) if unsure else _sum_up(columns, limits)
     headline = next(iter(limits.limits), "DPPL")
     apart = [c.measures[headline] for c in columns if c.measures.get(headline) is not None]
     return MonitorReport(
@@ -147,7 +147,10 @@ def _errors(facet: Facet) -> dict[str, float]:
     return found
 
 
-def _sum_up(columns: list[ColumnReport]) -> tuple[Verdict, list[str]]:
+def _sum_up(columns: list[ColumnReport], limits: Bias) -> tuple[Verdict, list[str]]:
+    if not columns or not limits.limits:
+        missing = "facets" if not columns else "limits"
+        return "unsure", [f"there is nothing to compare (monitoring.bias.{missing} is empty)"]
     for verdict in ("drifted", "unsure"):
         told = [f"{c.name}: {r}" for c in columns if c.verdict == verdict for r in c.reasons]
         if told:
