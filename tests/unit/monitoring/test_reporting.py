@@ -255,3 +255,13 @@ def test_what_another_release_wrote_holds_nothing_up(watching: Watching) -> None
     assert "train again" in report.notes[0]
     assert "schema version 2" in report.notes[0]
     assert Report.if_known(watching.here.storage.get_bytes(LATEST, 1 << 20)) == report
+
+
+def test_drift_that_goes_on_is_news_of_the_next_version(watching: Watching) -> None:
+    watching.put_baseline(learnt(watching.folder))
+    told = []
+    for minutes, version in ((0, 3), (1, 3), (2, 4), (3, 4)):
+        watching.serve(version)
+        watching.put_slot(1, loans(watching.folder, 400, shift=60), version=version)
+        told.append(watching.judge(NOW - timedelta(minutes=10 - minutes)).newsworthy)
+    assert told == [True, False, True, False]

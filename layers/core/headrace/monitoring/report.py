@@ -81,12 +81,13 @@ class MonitorReport(_Part):
 
 
 class TrendPoint(_Part):
-    """The headline of one monitor in an earlier window, and in this."""
+    """The headline of one monitor in an earlier window, and in this; versions follow another."""
 
     at: str
     monitor: Monitor
     verdict: Verdict
     value: float | None = None
+    version: int | None = None
 
 
 class Feedback(_Part):

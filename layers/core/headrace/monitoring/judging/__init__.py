@@ -79,7 +79,7 @@ def judge(
         verdict=together(monitors),
         reasons=_reasons(monitors),
         monitors=monitors,
-        trend=continue_trend(history, window.end, monitors),
+        trend=continue_trend(history, window.end, monitors, subject.package_version),
         feedback=feedback,
         notes=list(_notes(window)),
     )

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 
-from headrace.monitoring.report import Monitor, MonitorReport, Report, TrendPoint, Verdict, together
+from headrace.monitoring.report import Monitor, MonitorReport, Report, TrendPoint, together
 
 MOST_WINDOWS = 30
 
 
 def continue_trend(
-    before: Iterable[TrendPoint], end: str, monitors: Iterable[MonitorReport]
+    before: Iterable[TrendPoint], end: str, monitors: Iterable[MonitorReport], version: int
 ) -> list[TrendPoint]:
     """Return the trend up to a window: the earlier windows, the last of them, and this one.
 
@@ -29,6 +29,7 @@ def continue_trend(
                 monitor=monitor,
                 verdict=together(reports),
                 value=whole.numbers.get(whole.headline) if whole and whole.headline else None,
+                version=version,
             )
         )
     return points
@@ -38,20 +39,26 @@ def is_news(report: Report) -> bool:
     """Tell whether people should hear: a monitor sees drift, or sees none any more.
 
     What it saw before is what it last knew, so a night without traffic is no news in the evening,
-    and drift that goes on is none in the morning.
+    and drift that goes on is none in the morning; but it is news of a version that just came.
     """
-    now = {point.monitor: point.verdict for point in report.trend if point.at == report.end}
     return any(
-        verdict != _known_before(report, monitor)
-        for monitor, verdict in now.items()
-        if verdict != "unsure"
+        _is_news(point, _known_before(report, point.monitor))
+        for point in report.trend
+        if point.at == report.end and point.verdict != "unsure"
     )
 
 
-def _known_before(report: Report, monitor: Monitor) -> Verdict:
+def _is_news(now: TrendPoint, before: TrendPoint | None) -> bool:
+    if before is None:
+        return now.verdict == "drifted"
+    goes_on = now.verdict == before.verdict
+    return not goes_on or (now.verdict == "drifted" and now.version != before.version)
+
+
+def _known_before(report: Report, monitor: Monitor) -> TrendPoint | None:
     known = [
         point
         for point in report.trend
         if point.monitor == monitor and point.at < report.end and point.verdict != "unsure"
     ]
-    return max(known, key=lambda point: point.at).verdict if known else "healthy"
+    return max(known, key=lambda point: point.at, default=None)
