@@ -49,19 +49,9 @@ def choose(session: Session, model: str, name: str) -> str:
 
 
 def find(session: Session, model: str, name: str) -> Report | None:
-    """Return a report, or None if its monitor was interrupted before it wrote one.
-
-    Raises:
-        FailedError: it is of another version of Headrace.
-    """
+    """Return a report for a list; None if it is not whole, or of another version of Headrace."""
     content = _content(session, model, name, "report.json")
-    try:
-        return Report.model_validate_json(content) if content else None
-    except ValidationError as error:
-        raise FailedError(
-            f"Report '{name}' of '{model}' is of another version than this command line.",
-            "Use the command line of the stack's version.",
-        ) from error
+    return Report.if_known(content) if content else None
 
 
 def read(session: Session, model: str, name: str) -> Report:
@@ -70,10 +60,16 @@ def read(session: Session, model: str, name: str) -> Report:
     Raises:
         FailedError: there is none, or it is of another version of Headrace.
     """
-    found = find(session, model, name)
-    if found is None:
+    content = _content(session, model, name, "report.json")
+    if content is None:
         raise _interrupted(model, name)
-    return found
+    try:
+        return Report.model_validate_json(content)
+    except ValidationError as error:
+        raise FailedError(
+            f"Report '{name}' of '{model}' is of another version than this command line.",
+            "Use the command line of the stack's version.",
+        ) from error
 
 
 def save_page(session: Session, model: str, name: str, path: Path | None = None) -> Path:

@@ -77,6 +77,8 @@ def test_what_is_not_there_is_said(headrace, two_reports, model):
         Body=b'{"schema_version": 9}',
     )
     assert "another version" in headrace("reports", "credit-risk", "--latest").stderr
+    listed = json.loads(headrace("reports", "credit-risk", "--json").stdout)
+    assert [each["name"] for each in listed] == NAMES[::-1]  # it does not hide the others
 
 
 def test_without_reports_the_next_step_is_said(headrace, model):
