@@ -1,5 +1,6 @@
 """What each monitor says of a window, and that too little data is never called healthy."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,13 @@ def test_a_segment_that_is_well_says_nothing_of_the_rest(baseline: Learnt) -> No
     assert of(made, "model-quality", low).verdict == "healthy"
     point = next(each for each in made.trend if each.monitor == "model-quality")
     assert (made.verdict, point.verdict) == ("unsure", "unsure")
+
+
+def test_outcomes_that_are_no_class_are_not_said_to_be_unknown(baseline: Learnt) -> None:
+    few = outcomes(scored(40))
+    known = replace(few, feedback=few.feedback.model_copy(update={"outcomes": 4000}))
+    (reason,) = of(report(baseline, Seen(), known), "model-quality").reasons
+    assert reason.startswith("40 of 4000 known outcomes are of a class or a number, it takes 100")
 
 
 @pytest.mark.parametrize("empty", ["facets", "limits"])

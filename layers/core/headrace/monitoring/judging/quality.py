@@ -41,7 +41,10 @@ def why_unsure(outcomes: Outcomes, limits: Quality, rows: int, scored: int) -> s
     if feedback.outcomes < limits.coverage * feedback.predictions:
         return f"{known}, it takes {limits.coverage:.0%} to tell (monitoring.quality.coverage)"
     if scored < rows:
-        return f"{scored} outcomes are known, it takes {rows} to tell (monitoring.rows)"
+        few = f"{scored} outcomes are known"
+        if scored < feedback.outcomes:
+            few = f"{scored} of {feedback.outcomes} known outcomes are of a class or a number"
+        return f"{few}, it takes {rows} to tell (monitoring.rows)"
     return None
 
 
