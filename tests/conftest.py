@@ -4,15 +4,29 @@ Property tests try the same examples every time, so that a red run is red again;
 `HYPOTHESIS_PROFILE=explore` looks for new ones. No deadline: a machine is slow now and then.
 """
 
+import functools
 import os
 from pathlib import Path
+from typing import Any
 
+import botocore.loaders
 import pytest
 from hypothesis import settings
 
 settings.register_profile("repeatable", deadline=None, max_examples=40, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=400)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+# Every session reads botocore's models anew, 0.5 s each; nobody changes what was read.
+_read = botocore.loaders.JSONFileLoader.load_file
+
+
+@functools.cache
+def _read_once(path: str) -> Any:
+    return _read(botocore.loaders.JSONFileLoader(), path)
+
+
+botocore.loaders.JSONFileLoader.load_file = lambda _, path: _read_once(path)
 
 _ROOT = Path(__file__).parent
 _SLOWEST = ("journey", "architecture", "local/ministack", "local/sagemaker", "containers")

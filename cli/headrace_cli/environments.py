@@ -56,7 +56,7 @@ class Environment:
     @property
     def poll_seconds(self) -> float:
         """How often to look again while waiting."""
-        return 0.2 if self.is_local else 3.0
+        return 0.2 if self.is_local else 1.0
 
     def local_aws(self) -> LocalAws | None:
         """Return the running local AWS of this environment, or None."""

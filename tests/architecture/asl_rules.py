@@ -15,9 +15,10 @@ RETRIED_LAMBDA_ERRORS = frozenset(
         "Lambda.AWSLambdaException",
         "Lambda.SdkClientException",
         "Lambda.TooManyRequestsException",
+        "AwsBusyError",
     }
 )
-"""What AWS asks every Lambda task to retry.
+"""What AWS asks every Lambda task to retry, and what our functions call an AWS that is busy.
 https://docs.aws.amazon.com/step-functions/latest/dg/sfn-best-practices.html"""
 
 SYNCHRONOUS_SAGEMAKER = frozenset(

@@ -64,7 +64,7 @@ SEEDED: list[tuple[Callable[[Machine], list[str]], Machine, str]] = [
     (asl_rules.tasks_retry_faults, broken("TrainCandidate", "Retry", None), "no Retry"),
     (asl_rules.tasks_retry_faults, broken("TrainCandidate", "Retry", JITTERLESS), "Jitter"),
     (asl_rules.tasks_retry_faults, broken("TrainCandidate", "Retry", UNBOUNDED), "no bound"),
-    (asl_rules.tasks_retry_faults, broken("PlanRun", "Retry", [RETRY]), "Retry lacks Lambda."),
+    (asl_rules.tasks_retry_faults, broken("PlanRun", "Retry", [RETRY]), "Retry lacks AwsBusyError, Lambda."),
     (
         asl_rules.access_denied_fails_fast,
         broken("TrainCandidate", "Retry", 0, "ErrorEquals", ["States.TaskFailed"]),
@@ -241,7 +241,7 @@ def test_a_guarded_variable_may_be_unassigned():
 def test_unknown_errors_are_found():
     machine = broken("PlanRun", "Catch", 0, "ErrorEquals", ["LedgerEror"])
     assert asl_rules.caught_errors_exist(machine, frozenset({"LedgerError"})) != []
-    assert asl_rules.caught_errors_exist(healthy(), frozenset()) == []
+    assert asl_rules.caught_errors_exist(healthy(), frozenset({"AwsBusyError"})) == []
 
 
 def test_statelint_finds_a_fault(tmp_path):

@@ -123,13 +123,17 @@ def archive(files: dict[str, str]) -> bytes:
     return buffer.getvalue()
 
 
-def containers(aws: LocalAws) -> list[int]:
-    """The processes whose environment says that they are containers of this instance."""
-    mark = f"AWS_ENDPOINT_URL={aws.facts['endpoint_url']}".encode()
+def containers(aws: LocalAws, **variables: str) -> list[int]:
+    """The processes whose environment says that they are containers of this instance.
+
+    With `variables`, only those that have them too.
+    """
+    marks = {f"AWS_ENDPOINT_URL={aws.facts['endpoint_url']}".encode()}
+    marks |= {f"{name}={value}".encode() for name, value in variables.items()}
     found = []
     for entry in Path("/proc").iterdir():
         try:
-            if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
+            if entry.name.isdigit() and marks <= {*(entry / "environ").read_bytes().split(b"\0")}:
                 found.append(int(entry.name))
         except OSError:
             continue  # it ended, or is another user's

@@ -86,11 +86,14 @@ def test_alarm_rolls_back(sagemaker_aws: LocalAws, clients: Clients, unique: str
 def test_sigkill_in_the_middle(sagemaker_aws: LocalAws, clients: Clients, unique: str) -> None:
     """Half of the old fleet is gone; a restart brings it back whole, and nothing else."""
     aws = sagemaker_aws
-    one, two = (clients.model(f"{unique}-{text}", text) for text in ("one", "two"))
+    text = unique  # others' containers may be ending meanwhile
+    one, two = f"{unique}-one", clients.model(f"{unique}-two", "two")
+    container = {"Image": SCRIPT, "Environment": {"TEXT": text}}
+    clients.sagemaker.create_model(ModelName=one, ExecutionRoleArn=ROLE, PrimaryContainer=container)
     clients.config(f"{unique}-1", ("main", one, 1.0), instances=2)
     clients.config(f"{unique}-2", ("main", two, 1.0), instances=2)
     clients.deploy(unique, f"{unique}-1")
-    before = len(containers(aws))
+    before = len(containers(aws, TEXT=text))
     clients.sagemaker.update_endpoint(
         EndpointName=unique, EndpointConfigName=f"{unique}-2", DeploymentConfig=rolling(1)
     )
@@ -109,6 +112,6 @@ def test_sigkill_in_the_middle(sagemaker_aws: LocalAws, clients: Clients, unique
     assert endpoint["EndpointConfigName"] == f"{unique}-1"
     assert "restarted while the endpoint was updated" in endpoint["FailureReason"]
     assert endpoint["ProductionVariants"][0]["CurrentInstanceCount"] == 2
-    assert {clients.ask(unique)["text"] for _ in range(10)} == {"one"}
-    assert len(containers(aws)) == before
+    assert {clients.ask(unique)["text"] for _ in range(10)} == {text}
+    assert len(containers(aws, TEXT=text)) == before > 1
     clients.delete(unique)

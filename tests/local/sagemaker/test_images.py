@@ -18,7 +18,8 @@ def test_the_shipped_mapping() -> None:
     assert image.argv("serve", None, ["--x"]) == [python, "-m", "headrace_tabular.serve", "--x"]
     assert image.argv("train", ["sh", "-c"], ["true"]) == ["sh", "-c", "true"]
     variables = image.variables()
-    assert variables["PYTHONPATH"] == str(REPOSITORY / "containers" / "tabular")
+    folders = (REPOSITORY / "containers" / "tabular", REPOSITORY / "layers" / "profiling")
+    assert variables["PYTHONPATH"] == ":".join(map(str, folders))
     assert variables["PATH"].startswith(str(REPOSITORY / ".venv" / "tabular" / "bin"))
     assert variables["PIP_REQUIRE_VIRTUALENV"] == "1"
     with pytest.raises(ServiceError, match="no `process` command"):

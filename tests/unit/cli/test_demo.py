@@ -74,13 +74,13 @@ def test_the_careless_version_differs_only_where_the_story_says(
 ) -> None:
     story = replace(story, folder=tmp_path)
     folder = project(
-        story, "careless", {"features.py": ("SALARIES.get(text, np.nan)", "SALARIES[text]")}
+        story, "careless", {"features.py": [("SALARIES.get(text, np.nan)", "SALARIES[text]")]}
     )
     changed = (folder / "features.py").read_text()
     original = (ROOT / "models" / "credit-risk" / "features.py").read_text()
     assert changed.replace("SALARIES[text]", "SALARIES.get(text, np.nan)") == original != changed
     with pytest.raises(FailedError, match="which the demo changes"):
-        project(story, "other", {"model.yaml": ("no such text", "")})
+        project(story, "other", {"model.yaml": [("no such text", "")]})
 
 
 def test_todays_customers_have_a_salary_range_that_no_drop_has(story: Story) -> None:
