@@ -64,7 +64,11 @@ SEEDED: list[tuple[Callable[[Machine], list[str]], Machine, str]] = [
     (asl_rules.tasks_retry_faults, broken("TrainCandidate", "Retry", None), "no Retry"),
     (asl_rules.tasks_retry_faults, broken("TrainCandidate", "Retry", JITTERLESS), "Jitter"),
     (asl_rules.tasks_retry_faults, broken("TrainCandidate", "Retry", UNBOUNDED), "no bound"),
-    (asl_rules.tasks_retry_faults, broken("PlanRun", "Retry", [RETRY]), "Retry lacks AwsBusyError, Lambda."),
+    (
+        asl_rules.tasks_retry_faults,
+        broken("PlanRun", "Retry", [RETRY]),
+        "Retry lacks AwsBusyError, Lambda.",
+    ),
     (
         asl_rules.access_denied_fails_fast,
         broken("TrainCandidate", "Retry", 0, "ErrorEquals", ["States.TaskFailed"]),
