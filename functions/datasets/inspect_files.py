@@ -1,9 +1,7 @@
 """Inspects one batch of a drop's files with DuckDB; verdicts go to S3."""
 
 import os
-from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -13,7 +11,7 @@ from headrace.aws.inspections import Inspected, inspect_batch
 from headrace.aws.storage import Storage
 from headrace.datasets.inspection import Findings, InspectionPlan
 from headrace.datasets.settings import InspectionSettings
-from headrace_profiling.engine import Engine
+from headrace_profiling.engine import temporary_engine
 from headrace_profiling.quality import Rule, check_file
 
 logger = Logger(service="datasets")
@@ -49,8 +47,5 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
 
     storage = Storage.of(here.kms_key_arn)
     of_batch = (event["model"], event["drop"], event["batch"])
-    with (
-        TemporaryDirectory() as spill,
-        closing(Engine(Path(spill), here.duckdb_memory_mb)) as engine,
-    ):
+    with temporary_engine(here.duckdb_memory_mb) as engine:
         return {"accepted": inspect_batch(*of_batch, here, storage, look)}

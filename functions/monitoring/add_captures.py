@@ -1,11 +1,8 @@
 """First state of monitoring: captured traffic that no slot has yet becomes slot documents."""
 
 import os
-from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -16,7 +13,7 @@ from headrace.aws.ledger import Ledger
 from headrace.aws.monitoring.captures import CapturesRequest, Collector, add_captures, read_group
 from headrace.aws.storage import Storage
 from headrace.datasets.settings import InspectionSettings
-from headrace_profiling.engine import Engine
+from headrace_profiling.engine import temporary_engine
 
 logger = Logger(service="monitoring")
 
@@ -26,10 +23,7 @@ logger = Logger(service="monitoring")
 def handler(request: CapturesRequest, context: LambdaContext) -> dict[str, Any]:
     """Add what there is time for; `more` in the answer asks to be called again."""
     here = InspectionSettings.from_mapping(os.environ)
-    with (
-        TemporaryDirectory() as spill,
-        closing(Engine(Path(spill), here.duckdb_memory_mb)) as engine,
-    ):
+    with temporary_engine(here.duckdb_memory_mb) as engine:
         aws = Collector(
             here,
             Ledger.of(here.ledger_table),

@@ -1,10 +1,7 @@
 """Second step of the monitoring machine: outcomes that are new are joined to predictions."""
 
 import os
-from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -16,7 +13,7 @@ from headrace.aws.ledger import Ledger
 from headrace.aws.monitoring.joining import JoinRequest, join_outcomes
 from headrace.aws.monitoring.outcomes import OutcomesSettings, Recorder
 from headrace.aws.storage import Storage
-from headrace_profiling.engine import Engine
+from headrace_profiling.engine import temporary_engine
 
 logger = Logger(service="monitoring")
 
@@ -26,10 +23,7 @@ logger = Logger(service="monitoring")
 def handler(event: JoinRequest, context: LambdaContext) -> dict[str, Any]:
     """Handle `{"model": ...}`; return what was joined, and whether there is more."""
     here = OutcomesSettings.from_mapping(os.environ)
-    with (
-        TemporaryDirectory() as spill,
-        closing(Engine(Path(spill), here.duckdb_memory_mb)) as engine,
-    ):
+    with temporary_engine(here.duckdb_memory_mb) as engine:
         aws = Recorder(
             here,
             Storage.of(here.kms_key_arn),

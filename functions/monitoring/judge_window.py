@@ -1,8 +1,5 @@
 """Last state of monitoring: a window against the baseline becomes a report, metrics and alarms."""
 
-from contextlib import closing
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -14,7 +11,7 @@ from headrace.aws.ledger import Ledger
 from headrace.aws.monitoring.reporting import JudgeRequest, Watcher, judge_window
 from headrace.aws.storage import Storage
 from headrace.settings import settings
-from headrace_profiling.engine import Engine
+from headrace_profiling.engine import temporary_engine
 
 logger = Logger(service="monitoring")
 _DUCKDB_MB = 256  # it only draws a sample of rows
@@ -25,7 +22,7 @@ _DUCKDB_MB = 256  # it only draws a sample of rows
 def handler(request: JudgeRequest, _context: LambdaContext) -> dict[str, Any]:
     """Return the verdict, where the report is, and the fact to announce if it is news."""
     here = settings()
-    with TemporaryDirectory() as spill, closing(Engine(Path(spill), _DUCKDB_MB)) as engine:
+    with temporary_engine(_DUCKDB_MB) as engine:
         aws = Watcher(
             here,
             Storage.of(here.kms_key_arn),

@@ -1,9 +1,6 @@
 """Outcomes arrived under `outcomes/`, or are given in a call: what can be used is recorded."""
 
 import os
-from contextlib import closing
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -19,7 +16,7 @@ from headrace.aws.monitoring.outcomes import (
 )
 from headrace.aws.storage import Storage
 from headrace.datasets.arrivals import Arrival
-from headrace_profiling.engine import Engine
+from headrace_profiling.engine import temporary_engine
 
 logger = Logger(service="monitoring")
 
@@ -28,10 +25,7 @@ logger = Logger(service="monitoring")
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Handle an `Object Created` event, or `{"model": ..., "rows": [{...}]}`; return the record."""
     here = OutcomesSettings.from_mapping(os.environ)
-    with (
-        TemporaryDirectory() as spill,
-        closing(Engine(Path(spill), here.duckdb_memory_mb)) as engine,
-    ):
+    with temporary_engine(here.duckdb_memory_mb) as engine:
         aws = Recorder(
             here,
             Storage.of(here.kms_key_arn),

@@ -1,8 +1,9 @@
 """DuckDB within bounds, and SQL that quotes what it is given."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 
@@ -74,6 +75,13 @@ class Engine:
                 "autoload_known_extensions": "false",
             },
         )
+
+
+@contextmanager
+def temporary_engine(memory_mb: int) -> Iterator[Engine]:
+    """Give an engine that spills to a folder of its own, and leaves nothing behind."""
+    with TemporaryDirectory() as spill, closing(Engine(Path(spill), memory_mb)) as engine:
+        yield engine
 
 
 def identifier(name: str) -> str:
