@@ -108,10 +108,8 @@ def show(best: dict[str, Figures], rows: int) -> None:
     """Print a table for benchmarks/README.md."""
     scan = best["scan"]
     load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
-    print(
-        f"\n| {rows:,} rows x 20 columns, twice (load {load}) | s | x scan | CPU s | x scan's CPU"
-    )
-    print("| peak MB | columns |\n|---|---|---|---|---|---|---|")
+    print(f"\n| {rows:,} rows, load {load} | s | x scan | CPU s | x scan | peak MB | columns |")
+    print("|---|---|---|---|---|---|---|")
     for side, figures in best.items():
         if figures.problem:
             print(f"| {side} | {figures.problem} | | | | | |")
