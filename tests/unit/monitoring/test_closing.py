@@ -41,6 +41,13 @@ def test_the_newest_closed_window_is_measured() -> None:
     assert newest_closed([], HOUR, hours(1)).slots == []
 
 
+def test_a_slot_without_predictions_does_not_stand_for_the_others() -> None:
+    """Two versions answered in it, so that all its rows were left out."""
+    *known, last = slots(3, 3, 0)
+    found = newest_closed([*known, last._replace(predictions=0)], HOUR, hours(3))
+    assert (found.slots, found.complete) == (known[1:], False)
+
+
 @given(
     known=st.lists(st.sampled_from([None, 0, 9, 10]), min_size=1, max_size=12),
     window=st.integers(1, 5),

@@ -33,8 +33,10 @@ def newest_closed(slots: Sequence[SlotOutcomes], window: int, now: datetime) -> 
 
     `slots` are in their order. Outcomes that come early may be of another kind than late ones (a
     loan fails before it is repaid), so a window that is still open proves nothing: without any that
-    is closed the newest one is returned, incomplete.
+    is closed the newest one is returned, incomplete. A slot in which nothing was predicted proves
+    nothing either, and is no part of a window.
     """
+    slots = [each for each in slots if each.predictions != 0]
     closed = newest = range(0)
     first, newest_open = 0, -1
     for last, each in enumerate(slots):
