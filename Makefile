@@ -21,7 +21,7 @@ demo: setup  ## Play the whole journey on this machine, on real data
 	headrace demo
 
 test: setup .venv/checkov/.ready  ## Run every test
-	python -m pytest --numprocesses 2 --dist loadfile tests
+	python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests
 
 check: lint test  ## Lint, type-check and test: what continuous integration wants
 
