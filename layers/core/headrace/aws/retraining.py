@@ -22,7 +22,7 @@ from headrace.definition import ModelDefinition
 from headrace.errors import LedgerBusyError
 from headrace.monitoring.layout import latest_report_key
 from headrace.monitoring.report import Report
-from headrace.names import digest, run_id
+from headrace.names import run_id
 from headrace.records import (
     DatasetRecord,
     Key,
@@ -36,7 +36,7 @@ from headrace.records import (
 )
 from headrace.retraining import Arrival, Decision, Quality, Request, Run, Situation, decide
 from headrace.settings import Settings
-from headrace.training.plan import choose_datasets, job_name
+from headrace.training.plan import choose_datasets, data_hash, job_name
 
 ASKED_FOR = "asked for"
 """Reason of a run that is not planned yet."""
@@ -180,8 +180,7 @@ def _past(run: RunRecord) -> Run:
 
 
 def _data_hash(datasets: Iterable[DatasetRecord]) -> str:
-    """Return what stands for these data; as the plan of a run writes it."""
-    return digest(*(dataset.dataset_version for dataset in datasets), length=32)
+    return data_hash(dataset.dataset_version for dataset in datasets)
 
 
 def _new_outcomes(model: str, seen: _Seen, aws: Trainer) -> int:

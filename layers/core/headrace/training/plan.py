@@ -1,7 +1,7 @@
 """What a run will read, which job it starts, and what that job is told. Pure: no AWS here."""
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -57,6 +57,11 @@ class Plan(BaseModel):
 def job_name(settings: Settings, execution_name: str) -> str:
     """Name the training job of an execution; every attempt at a run has one of its own."""
     return names.sagemaker_name(settings.stack, execution_name)
+
+
+def data_hash(versions: Iterable[str]) -> str:
+    """Return what stands for the data of a run: the versions it learns from, oldest first."""
+    return names.digest(*versions, length=32)
 
 
 def choose_datasets(
@@ -117,7 +122,7 @@ def plan(
         config=_config(run, definition, {v: v in known for v in versions}),
         manifest=_manifest(settings, run.model, datasets),
         dataset_versions=versions,
-        data_hash=names.digest(*versions, length=32),
+        data_hash=data_hash(versions),
         image=image,
         champion_package_arn=champion.package_arn if champion else None,
     )
