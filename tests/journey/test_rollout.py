@@ -172,7 +172,8 @@ def test_of_two_approvals_at_once_the_newer_is_deployed(journey: Journey) -> Non
         registry.decide(journey.session, packages[number - 1], "Approved", "at once")
 
     approve(1)
-    wait(lambda: any(d.status == "deploying" for d in journey.deployments()) or None, "the first")
+    # Once it is checked: before that, a newer approval is rightly deployed in its place.
+    wait(lambda: any(d.strategy for d in journey.deployments()) or None, "the first to be checked")
     approve(2)
     approve(3)
 

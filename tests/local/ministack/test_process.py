@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -109,11 +110,12 @@ def test_a_kill_loses_seconds_at_most_and_leaves_no_process(own: LocalAws) -> No
         return [int(each) for path in listed for each in path.read_text().split()]
 
     def environments() -> list[int]:
-        return [
-            each
-            for each in children()
-            if b"bootstrap.py" in Path(f"/proc/{each}/cmdline").read_bytes()
-        ]
+        found = []
+        for each in children():
+            with suppress(FileNotFoundError):  # it has ended meanwhile
+                if b"bootstrap.py" in Path(f"/proc/{each}/cmdline").read_bytes():
+                    found.append(each)
+        return found
 
     both = wait_until(lambda: found if len(found := environments()) == 2 else None)
     assert pid in both
