@@ -8,12 +8,8 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.parser import event_parser
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headrace.aws.bus import Bus
-from headrace.aws.ledger import Ledger
 from headrace.aws.monitoring.joining import JoinRequest, join_outcomes
-from headrace.aws.monitoring.outcomes import OutcomesSettings, Recorder
-from headrace.aws.storage import Storage
-from headrace_profiling.engine import temporary_engine
+from headrace.aws.monitoring.outcomes import OutcomesSettings, recorder_of
 
 logger = Logger(service="monitoring")
 
@@ -23,14 +19,7 @@ logger = Logger(service="monitoring")
 def handler(event: JoinRequest, context: LambdaContext) -> dict[str, Any]:
     """Handle `{"model": ...}`; return what was joined, and whether there is more."""
     here = OutcomesSettings.from_mapping(os.environ)
-    with temporary_engine(here.duckdb_memory_mb) as engine:
-        aws = Recorder(
-            here,
-            Storage.of(here.kms_key_arn),
-            Ledger.of(here.ledger_table),
-            Bus.of(here.bus),
-            engine,
-        )
+    with recorder_of(here) as aws:
         answer = join_outcomes(
             event, aws, datetime.now(UTC), lambda: context.get_remaining_time_in_millis() / 1000
         )

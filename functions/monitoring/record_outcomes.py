@@ -6,17 +6,13 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headrace.aws.bus import Bus
-from headrace.aws.ledger import Ledger
 from headrace.aws.monitoring.outcomes import (
     OutcomesSettings,
-    Recorder,
     record_object,
     record_rows,
+    recorder_of,
 )
-from headrace.aws.storage import Storage
 from headrace.datasets.arrivals import Arrival
-from headrace_profiling.engine import temporary_engine
 
 logger = Logger(service="monitoring")
 
@@ -25,14 +21,7 @@ logger = Logger(service="monitoring")
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Handle an `Object Created` event, or `{"model": ..., "rows": [{...}]}`; return the record."""
     here = OutcomesSettings.from_mapping(os.environ)
-    with temporary_engine(here.duckdb_memory_mb) as engine:
-        aws = Recorder(
-            here,
-            Storage.of(here.kms_key_arn),
-            Ledger.of(here.ledger_table),
-            Bus.of(here.bus),
-            engine,
-        )
+    with recorder_of(here) as aws:
         if "rows" in event:
             record = record_rows(event["model"], event["rows"], aws)
         else:

@@ -6,7 +6,8 @@ when it is sent again, since the project may have been corrected.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -30,7 +31,7 @@ from headrace.events import OutcomesAccepted, OutcomesQuarantined
 from headrace.monitoring.layout import outcome_part_key, outcomes_folder
 from headrace.monitoring.outcomes import FORMATS, CheckedOutcomes, OutcomeRules, check_outcomes
 from headrace.records import DatasetRecord, Key, OutcomesRecord, model_partition, now
-from headrace_profiling.engine import Engine
+from headrace_profiling.engine import Engine, temporary_engine
 
 NOBODY = "_"  # stands for the model of an object that names none
 _CALLED_ROWS = 10_000
@@ -55,6 +56,14 @@ class Recorder(NamedTuple):
     ledger: Ledger
     bus: Bus
     engine: Engine
+
+
+@contextmanager
+def recorder_of(settings: OutcomesSettings) -> Iterator[Recorder]:
+    """Give what the functions that read outcomes have in common."""
+    with temporary_engine(settings.duckdb_memory_mb) as engine:
+        storage, ledger = Storage.of(settings.kms_key_arn), Ledger.of(settings.ledger_table)
+        yield Recorder(settings, storage, ledger, Bus.of(settings.bus), engine)
 
 
 class _Arrived(NamedTuple):
